@@ -1,0 +1,15 @@
+//! The vocabulary: object tree, metadata, names, quantities, selectors, `Status`, faults, the schema table,
+//! codecs, patches and structured merge.
+//!
+//! No I/O, no clock, no ids here: everything is a function of its arguments.
+
+mod fault;
+pub mod json;
+pub mod schema;
+pub mod status;
+mod value;
+
+pub use fault::{Fault, FaultKind, Path, quote};
+pub use schema::Schema;
+pub use status::Status;
+pub use value::{Map, Str, Value};

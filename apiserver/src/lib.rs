@@ -1,0 +1,1 @@
+//! The corridor: door, address, edits, reads, watch hub, answers.

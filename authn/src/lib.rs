@@ -1,0 +1,1 @@
+//! Who is calling: the only place that makes a `Caller`.

@@ -1,0 +1,1 @@
+//! Certificate authority, issuing, rotation, kubeconfigs and service-account keys.

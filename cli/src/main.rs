@@ -1,0 +1,3 @@
+//! The one binary: reads configuration, wires the rooms, starts and stops.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Documents computed from the registry: OpenAPI v2 and v3, discovery.

@@ -1,0 +1,1 @@
+//! Small foundations every room may lean on: clock, ids, seeded randomness, backoff, bounded queues, limits.

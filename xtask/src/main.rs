@@ -1,0 +1,3 @@
+//! Generate, tidy, new-kind, new-plugin, set-up of tools.
+
+fn main() {}
