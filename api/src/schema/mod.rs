@@ -183,3 +183,14 @@ impl Field {
         }
     }
 }
+
+/// The built-in types.
+pub fn builtin() -> &'static Schema {
+    static BUILTIN: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(Schema::new);
+    &BUILTIN
+}
+
+/// The type of a built-in kind.
+pub fn builtin_type(_group: &str, _version: &str, _kind: &str) -> Option<TypeId> {
+    None
+}
