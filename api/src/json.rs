@@ -1,8 +1,0 @@
-//! JSON text to tree and back.
-
-use crate::Value;
-
-/// Compact JSON.
-pub fn to_string(value: &Value) -> String {
-    format!("{value:?}")
-}
