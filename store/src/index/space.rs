@@ -1,0 +1,149 @@
+//! The index of one space: its state behind a lock, and the bells that wake those who wait for its events.
+
+use super::horizon::Horizon;
+use super::ring::HistoryLimits;
+use super::state::{ListQuery, Page, State};
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::key::{Revision, Scope, Space};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// See the head of the file.
+pub(crate) struct SpaceIndex {
+    pub name: Space,
+    pub state: RwLock<State>,
+    /// Everything up to this revision has been applied. Read and moved only under the lock of the state.
+    pub horizon: Arc<Horizon>,
+    pub limits: HistoryLimits,
+    bells: Bells,
+}
+
+/// What the memory of one space amounts to.
+#[derive(Clone, Debug)]
+pub struct SpaceStats {
+    /// The space.
+    pub space: Space,
+    /// Keys it has now.
+    pub keys: usize,
+    /// Roughly the bytes of its current entries.
+    pub bytes: u64,
+    /// Events in its ring.
+    pub events: usize,
+    /// Roughly the bytes that the ring keeps alive (current entries among them).
+    pub ring_bytes: u64,
+    /// Watches open on it.
+    pub watches: usize,
+}
+
+impl SpaceIndex {
+    pub fn new(name: Space, floor: Revision, horizon: Arc<Horizon>, limits: HistoryLimits) -> Self {
+        let state = RwLock::new(State::new(floor));
+        SpaceIndex { name, state, horizon, limits, bells: Bells::default() }
+    }
+
+    pub fn get(&self, rest: &str) -> Option<Arc<Entry>> {
+        self.state.read().entries.get(rest).cloned()
+    }
+
+    pub fn list(&self, query: &ListQuery) -> Result<Page, Error> {
+        let state = self.state.read();
+        state.list(query, self.horizon.revision())
+    }
+
+    pub fn compact(&self, revision: Revision) {
+        let mut state = self.state.write();
+        let revision = revision.min(self.horizon.revision());
+        state.ring.compact(revision);
+    }
+
+    pub fn close(&self) {
+        self.state.write().closed = true;
+        self.ring_all();
+    }
+
+    pub fn stats(&self) -> SpaceStats {
+        let state = self.state.read();
+        SpaceStats {
+            space: self.name.clone(),
+            keys: state.entries.len(),
+            bytes: state.bytes,
+            events: state.ring.len(),
+            ring_bytes: state.ring.bytes(),
+            watches: self.bells.listeners.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A bell that rings for the events of `scope`, until it is handed back.
+    pub fn hang_bell(&self, scope: &Scope) -> Arc<Notify> {
+        self.bells.listeners.fetch_add(1, Ordering::Relaxed);
+        match narrow(scope) {
+            None => self.bells.all.clone(),
+            Some(name) => {
+                let mut narrow = self.bells.narrow.lock();
+                let (bell, listeners) = narrow.entry(name).or_default();
+                *listeners += 1;
+                bell.clone()
+            }
+        }
+    }
+
+    /// Gives a bell back.
+    pub fn unhang_bell(&self, scope: &Scope) {
+        self.bells.listeners.fetch_sub(1, Ordering::Relaxed);
+        let Some(name) = narrow(scope) else { return };
+        let mut narrow = self.bells.narrow.lock();
+        if let Some((_, listeners)) = narrow.get_mut(&name) {
+            *listeners -= 1;
+            if *listeners == 0 {
+                narrow.remove(&name);
+            }
+        }
+    }
+
+    /// Wakes whoever waits for events of these keys.
+    pub fn ring_for<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        self.bells.all.notify_waiters();
+        let narrow = self.bells.narrow.lock();
+        if narrow.is_empty() {
+            return;
+        }
+        for rest in keys {
+            let namespace = rest.find('/').and_then(|slash| narrow.get(&rest[..=slash]));
+            for (bell, _) in namespace.into_iter().chain(narrow.get(rest)) {
+                bell.notify_waiters();
+            }
+        }
+    }
+
+    /// Wakes everybody.
+    pub fn ring_all(&self) {
+        self.bells.all.notify_waiters();
+        for (bell, _) in self.bells.narrow.lock().values() {
+            bell.notify_waiters();
+        }
+    }
+}
+
+/// A watch of one namespace or one key has a bell of its own (thousands of nodes watch a secret each, and
+/// none should wake for the others'); all others share one.
+#[derive(Default)]
+struct Bells {
+    all: Arc<Notify>,
+    narrow: Mutex<HashMap<Arc<str>, (Arc<Notify>, usize)>>,
+    listeners: AtomicUsize,
+}
+
+/// The name of the bell of a scope: `NS/` or the rest of a key.
+fn narrow(scope: &Scope) -> Option<Arc<str>> {
+    match scope {
+        Scope::Prefix(prefix) if prefix.find('/') == Some(prefix.len().saturating_sub(1)) => {
+            Some(prefix.clone())
+        }
+        Scope::Key(rest) => Some(rest.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! The handle that callers hold, and `open`, which chooses the engine.
+
+use crate::engine::Engine;
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::index::{HistoryLimits, Index, ListQuery, Page, SpaceIndex, SpaceStats};
+use crate::key::{Key, Revision, Scope, Space};
+use crate::memory::Memory;
+use crate::txn::{Committed, Txn};
+use crate::watch::Watch;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first revision, so that none is ever 0.
+const FIRST_REVISION: Revision = 1;
+/// How often a waiter for a revision nudges a remote store.
+const NUDGE: Duration = Duration::from_millis(100);
+
+/// Which engine, and where its data is.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// Nothing outlives the process.
+    Memory,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The engine.
+    pub backend: Backend,
+    /// How much history each space keeps in memory.
+    pub history: HistoryLimits,
+}
+
+/// Keys, bytes, revisions. Cheap to clone; the last clone that is dropped stops the engine.
+#[derive(Clone)]
+pub struct Store {
+    index: Arc<Index>,
+    engine: Arc<dyn Engine>,
+}
+
+impl StoreConfig {
+    /// A store in memory.
+    pub fn memory() -> Self {
+        StoreConfig { backend: Backend::Memory, history: HistoryLimits::default() }
+    }
+}
+
+impl Store {
+    /// Opens a store; must be called inside a tokio runtime.
+    pub async fn open(config: StoreConfig) -> Result<Store, Error> {
+        match config.backend {
+            Backend::Memory => Ok(Store::memory(config.history)),
+        }
+    }
+
+    /// A store in memory.
+    pub fn memory(history: HistoryLimits) -> Store {
+        let index = Arc::new(Index::new(FIRST_REVISION, history));
+        Store { engine: Memory::new(index.clone()), index }
+    }
+
+    /// The latest value of a key: everything committed before the call, by anybody, is seen.
+    pub async fn get(&self, key: &Key) -> Result<Option<Arc<Entry>>, Error> {
+        match self.engine.read(key) {
+            None => Ok(self.index.get(key)),
+            Some(read) => read.await,
+        }
+    }
+
+    /// The value of a key as the index has it; over etcd it may be some moments old.
+    pub async fn get_stale(&self, key: &Key) -> Result<Option<Arc<Entry>>, Error> {
+        Ok(self.space(&key.space).await?.get(&key.rest))
+    }
+
+    /// A list from the index. For one that shows everything committed before the call, `sync` first.
+    ///
+    /// At an older revision it is exact, or `Compacted`; at one not reached yet it is `FutureRevision`
+    /// (`wait_for` first).
+    pub async fn list(&self, space: &Space, query: &ListQuery) -> Result<Page, Error> {
+        self.space(space).await?.list(query)
+    }
+
+    /// Does all of it at one revision, or, when a compare does not hold, nothing (`Conflict`). Returns once it
+    /// is durable and visible to every read.
+    pub async fn commit(&self, txn: Txn) -> Result<Committed, Error> {
+        self.engine.commit(txn).await
+    }
+
+    /// The events of a scope after the revision `from`; `Compacted` when they are gone. A revision not reached
+    /// yet is allowed: events up to it are left out.
+    pub async fn watch(&self, space: &Space, scope: Scope, from: Revision) -> Result<Watch, Error> {
+        Watch::open(self.space(space).await?, scope, from)
+    }
+
+    /// Returns once the index of the space shows everything committed before the call, by anybody; gives the
+    /// revision it then shows.
+    pub async fn sync(&self, space: &Space) -> Result<Revision, Error> {
+        let space = self.space(space).await?;
+        match self.engine.barrier(&space) {
+            None => Ok(space.horizon.revision()),
+            Some(barrier) => barrier.await,
+        }
+    }
+
+    /// Returns once the index of the space has reached `revision`; `FutureRevision` when it did not in time.
+    pub async fn wait_for(&self, space: &Space, revision: Revision, timeout: Duration) -> Result<(), Error> {
+        let space = self.space(space).await?;
+        if space.horizon.revision() >= revision {
+            return Ok(());
+        }
+        let nudge = async {
+            loop {
+                self.engine.hasten(&space);
+                tokio::time::sleep(NUDGE).await;
+            }
+        };
+        tokio::select! {
+            reached = space.horizon.reach_within(revision, timeout) => reached,
+            () = nudge => Ok(()),
+        }
+    }
+
+    /// The newest revision the index of the space shows; watches and lists go up to here.
+    pub async fn revision(&self, space: &Space) -> Result<Revision, Error> {
+        Ok(self.space(space).await?.horizon.revision())
+    }
+
+    /// The newest revision known. Over etcd: of any space.
+    pub fn current_revision(&self) -> Revision {
+        self.index.horizon.revision()
+    }
+
+    /// Forgets the history up to `revision` (never the current values).
+    pub async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.index.compact(revision);
+        self.engine.compact(revision).await
+    }
+
+    /// Stops: later commits, and watches that have caught up, get `Closed`.
+    pub async fn close(&self) -> Result<(), Error> {
+        let closed = self.engine.close().await;
+        self.index.close();
+        closed
+    }
+
+    /// What the memory of each space amounts to, in the order of their names.
+    pub fn stats(&self) -> Vec<SpaceStats> {
+        let mut stats: Vec<_> = self.index.all().iter().map(|space| space.stats()).collect();
+        stats.sort_by(|a, b| a.space.cmp(&b.space));
+        stats
+    }
+
+    async fn space(&self, space: &Space) -> Result<Arc<SpaceIndex>, Error> {
+        match self.index.find(space) {
+            Some(found) => Ok(found),
+            None => self.engine.open_space(space).await,
+        }
+    }
+}
