@@ -5,7 +5,9 @@
 
 mod fault;
 pub mod json;
+pub mod names;
 pub mod schema;
+pub mod selector;
 pub mod status;
 mod value;
 
