@@ -1,1 +1,17 @@
-//! Certificate authority, issuing, rotation, kubeconfigs and service-account keys.
+//! Certificate authority, issuing, renewal, kubeconfigs and service-account keys.
+//!
+//! `Pki` is everything a control plane needs, made once and kept in a directory; `Authority` signs;
+//! `Credential` is a certificate with its key; `kubeconfig` writes one into a file for clients.
+
+mod authority;
+mod error;
+pub mod kubeconfig;
+mod names;
+mod parsed;
+mod pki;
+mod subject;
+
+pub use authority::{Authority, Credential};
+pub use error::PkiError;
+pub use names::ServerNames;
+pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
