@@ -1,3 +1,38 @@
-//! Generate, tidy, new-kind, new-plugin, set-up of tools.
+//! The project's own chores as `cargo xtask NAME`: one subcommand, one module.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod deny;
+mod tidy;
+mod tools;
+mod workspace;
+
+/// Chores of the repository.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Pass every check and every test, installing what they need.
+    Ci(ci::Args),
+    /// Check the invariants of the house: rooms, sizes, words.
+    Tidy,
+    /// Install the tools that the tests drive (kubectl, helm, etcd, clients) into target/tools.
+    Tools,
+    /// Check licences and sources of all dependencies with cargo-deny.
+    Deny,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().chore {
+        Chore::Ci(args) => ci::run(&args),
+        Chore::Tidy => tidy::run(),
+        Chore::Tools => tools::run(),
+        Chore::Deny => deny::run(),
+    }
+}
