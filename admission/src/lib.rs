@@ -1,1 +1,13 @@
-//! Policy on objects: the built-in admission plugins, one file each, in upstream's order.
+//! Policy on objects: the built-in admission plugins, one file each in `plugins/`, in upstream's order.
+//!
+//! The corridor calls [`Chain::admit`] once the wanted object is known (plugins may change it), and
+//! [`Chain::validate`] just before the commit (plugins may only refuse). A plugin sees the cluster through a small
+//! [`Reader`] and reaches nothing else.
+
+mod chain;
+mod review;
+
+pub mod plugins;
+
+pub use chain::Chain;
+pub use review::{Operation, Reader, Review};

@@ -1,0 +1,86 @@
+//! What a plugin is asked about, and how it sees the cluster.
+
+use api::Value;
+use futures::future::BoxFuture;
+use kinds::Kind;
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    /// exec, attach, port-forward, proxy.
+    Connect,
+}
+
+/// One change, before it is made. Objects are in the stored version.
+pub struct Review<'a> {
+    pub operation: Operation,
+    pub kind: &'a dyn Kind,
+    /// The version of the API that the request came by.
+    pub version: &'a str,
+    /// Empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// Empty when the name is generated.
+    pub name: &'a str,
+    pub subresource: &'a str,
+    /// What is wanted; for a command such as eviction its body. `None` for deletions.
+    pub object: Option<&'a mut Value>,
+    pub old: Option<&'a Value>,
+    pub user: &'a str,
+    pub uid: &'a str,
+    pub groups: &'a [String],
+    pub dry_run: bool,
+    /// Each becomes a `Warning` header.
+    pub warnings: &'a mut Vec<String>,
+}
+
+impl Review<'_> {
+    pub fn group(&self) -> &str {
+        &self.kind.info().group
+    }
+
+    /// The plural.
+    pub fn resource(&self) -> &str {
+        &self.kind.info().plural
+    }
+
+    /// True for this resource's main form, not a subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.group() == group && self.resource() == resource
+    }
+
+    /// 403 in the words of admission: `pods "a" is forbidden: WHY`.
+    pub fn forbidden(&self, why: &str) -> api::Status {
+        let name = match self.name {
+            "" => self.object.as_ref().map(|o| o.str_at(&["metadata", "generateName"])).unwrap_or_default(),
+            name => name,
+        };
+        api::Status::forbidden(self.group(), self.resource(), name, why)
+    }
+}
+
+/// Reads of the cluster, by group, plural, namespace ("" for cluster-scoped) and name; objects in the stored version.
+pub trait Reader: Send + Sync {
+    /// From the server's own index; over a shared etcd it may be some moments old.
+    fn get<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<Value>>;
+
+    /// The newest state there is, for decisions that must not be made on an old one.
+    fn get_latest<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<Value>>;
+
+    /// All objects of a namespace ("" for all of the cluster).
+    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> BoxFuture<'a, Vec<Value>>;
+}
