@@ -1,5 +1,7 @@
 //! The project's own chores as `cargo xtask NAME`: one subcommand, one module.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod ci;
@@ -28,11 +30,18 @@ enum Chore {
     Deny,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().chore {
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Tools => tools::run(),
         Chore::Deny => deny::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
