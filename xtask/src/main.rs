@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod deny;
+mod generate;
 mod tidy;
 mod tools;
 mod workspace;
@@ -26,6 +27,8 @@ enum Chore {
     Tidy,
     /// Install the tools that the tests drive (kubectl, helm, etcd, clients) into target/tools.
     Tools,
+    /// Write the schema table of the built-in kinds from upstream's facts.
+    Generate(generate::Args),
     /// Check licences and sources of all dependencies with cargo-deny.
     Deny,
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Tools => tools::run(),
+        Chore::Generate(args) => generate::run(&args),
         Chore::Deny => deny::run(),
     };
     match result {

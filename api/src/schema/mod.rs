@@ -4,6 +4,10 @@
 //! `explain` and OpenAPI. Built-in types come from the generated table (`builtin()`); each version of a custom
 //! kind brings a `Schema` of its own, built from its CustomResourceDefinition.
 
+mod builtin;
+
+pub use builtin::{builtin, builtin_type, gvk_types};
+
 use crate::{Str, Value};
 use std::collections::HashMap;
 
@@ -41,6 +45,12 @@ pub struct Field {
     /// Protobuf field numbers from the outside in: `[5]`, or `[2, 5]` for a field of a struct that JSON inlines
     /// and protobuf nests. Empty when the field has no protobuf form.
     pub proto: Vec<u32>,
+    /// The list is a message of its own in protobuf (`Verbs`); the last of the numbers is that message's.
+    pub wrapped: bool,
+    /// The embedded Go structs this field comes from (`VolumeSource`), "" when none; type errors name them.
+    pub embedded: Str,
+    /// The Go type where it has a name of its own (`v1.Protocol`), else ""; type errors name it.
+    pub go_type: Str,
     pub presence: Presence,
     pub required: bool,
     /// How apply merges a list (also of set-like scalars); `Atomic` where unsaid.
@@ -64,9 +74,22 @@ pub enum Shape {
     Any,
     Scalar(Scalar),
     Struct(TypeId),
+    /// A struct, or another form in its place (the schemas inside a CustomResourceDefinition).
+    StructOr(TypeId, Other),
     List(Box<Shape>),
     /// String keys; written in sorted order.
     Map(Box<Shape>),
+}
+
+/// What may stand in a struct's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// A boolean.
+    Bool,
+    /// A list of such structs.
+    List,
+    /// A list of strings.
+    StrList,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +161,12 @@ impl Schema {
     }
 
     pub fn define(&mut self, id: TypeId, mut ty: Type) {
-        ty.by_name =
-            ty.fields.iter().enumerate().map(|(i, f)| (f.name.clone(), u16::try_from(i).unwrap_or(u16::MAX))).collect();
+        ty.by_name = ty
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (f.name.clone(), u16::try_from(i).unwrap_or(u16::MAX)))
+            .collect();
         self.types[id.0 as usize] = ty;
     }
 
@@ -159,6 +186,17 @@ impl Schema {
 }
 
 impl Type {
+    /// The name as Go's errors print it: `v1.PodSpec`.
+    pub fn go_name(&self) -> &str {
+        let dots = self.name.rmatch_indices('.').nth(1);
+        dots.and_then(|(at, _)| self.name.get(at + 1..)).unwrap_or(&self.name)
+    }
+
+    /// The last part of the name: `PodSpec`.
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.by_name.get(name).and_then(|i| self.fields.get(usize::from(*i)))
     }
@@ -171,6 +209,9 @@ impl Field {
             name: name.into(),
             shape,
             proto: Vec::new(),
+            wrapped: false,
+            embedded: Str::default(),
+            go_type: Str::default(),
             presence: Presence::Pointer,
             required: false,
             list: ListKind::Atomic,
@@ -182,15 +223,4 @@ impl Field {
             enum_values: Vec::new(),
         }
     }
-}
-
-/// The built-in types.
-pub fn builtin() -> &'static Schema {
-    static BUILTIN: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(Schema::new);
-    &BUILTIN
-}
-
-/// The type of a built-in kind.
-pub fn builtin_type(_group: &str, _version: &str, _kind: &str) -> Option<TypeId> {
-    None
 }
