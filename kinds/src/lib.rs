@@ -4,8 +4,11 @@
 //! To add a kind: write `<group>/<kind>.rs` with a type that implements [`Kind`], list it in its group's `KINDS`.
 
 mod info;
+pub mod internal_form;
 mod kind;
+pub mod print;
 mod registry;
+pub mod validation;
 
 pub mod admissionregistration;
 pub mod apiextensions;
