@@ -8,7 +8,8 @@ use crate::txn::{Change, Txn};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use stdx::{Clock, Time};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -21,20 +22,25 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
 type Deadline = (u64, Revision, u16);
 
 /// The keys with a lifetime.
-#[derive(Default)]
 pub(crate) struct Expiry {
+    clock: Clock,
     deadlines: Mutex<BTreeMap<Deadline, Key>>,
     earlier: Arc<Notify>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 /// The wall clock in milliseconds. Lifetimes must survive a restart, so a monotonic clock will not do.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+pub(crate) fn now_ms(clock: &Clock) -> u64 {
+    u64::try_from(clock.now().since(Time::default()).as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Expiry {
+    /// No lifetimes yet.
+    pub fn new(clock: Clock) -> Self {
+        let (deadlines, earlier, task) = Default::default();
+        Expiry { clock, deadlines, earlier, task }
+    }
+
     /// Notes the lifetimes that these changes begin and end.
     pub fn note(&self, changes: &[Change]) {
         for change in changes {
@@ -106,7 +112,7 @@ fn deadline(entry: &Entry) -> Deadline {
 async fn run<E: Engine + 'static>(expiry: Weak<Expiry>, engine: Weak<E>) {
     loop {
         let Some(strong) = expiry.upgrade() else { return };
-        let now = now_ms();
+        let now = now_ms(&strong.clock);
         let (due, next) = strong.due(now);
         if !due.is_empty() {
             let Some(engine) = engine.upgrade() else { return };

@@ -14,6 +14,7 @@
 //!    owner attaches to it (`ext`) is shared with it.
 //! 6. History is bounded by count, bytes and age ([`HistoryLimits`]); idle is idle: nothing polls.
 
+mod embedded;
 mod engine;
 mod entry;
 mod error;

@@ -5,9 +5,10 @@ use crate::error::Error;
 use crate::expiry::{Expiry, now_ms};
 use crate::index::{Announcement, Index, SpaceIndex};
 use crate::key::Space;
-use crate::txn::{Committed, Txn, Write, plan};
+use crate::txn::{Committed, Txn, plan};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
+use stdx::Clock;
 
 /// See the head of the file.
 pub(crate) struct Memory {
@@ -15,22 +16,24 @@ pub(crate) struct Memory {
     /// Held from the compares to the publication. Says whether the engine was closed.
     turn: Mutex<bool>,
     expiry: Arc<Expiry>,
+    clock: Clock,
     this: Weak<Memory>,
 }
 
 impl Memory {
-    pub fn new(index: Arc<Index>) -> Arc<Self> {
+    pub fn new(index: Arc<Index>, clock: Clock) -> Arc<Self> {
         Arc::new_cyclic(|this| Memory {
             index,
             turn: Mutex::new(false),
-            expiry: Arc::default(),
+            expiry: Arc::new(Expiry::new(clock.clone())),
+            clock,
             this: this.clone(),
         })
     }
 
     fn commit_now(&self, txn: Txn) -> Result<Committed, Error> {
         txn.check()?;
-        if txn.writes.iter().any(|write| matches!(write, Write::Put(_, _, Some(_)))) {
+        if txn.has_lifetime() {
             self.expiry.start(&self.this);
         }
         let closed = self.turn.lock();
@@ -38,8 +41,8 @@ impl Memory {
             return Err(Error::Closed);
         }
         let current = self.index.horizon.revision();
-        let (changes, entries) =
-            plan(txn, current + 1, now_ms(), |key| self.index.get(key)).map_err(Error::Conflict)?;
+        let (changes, entries) = plan(txn, current + 1, now_ms(&self.clock), |key| self.index.get(key))
+            .map_err(Error::Conflict)?;
         if changes.is_empty() {
             return Ok(Committed { revision: current, entries });
         }

@@ -1,5 +1,6 @@
 //! The handle that callers hold, and `open`, which chooses the engine.
 
+use crate::embedded::Embedded;
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::Error;
@@ -8,8 +9,10 @@ use crate::key::{Key, Revision, Scope, Space};
 use crate::memory::Memory;
 use crate::txn::{Committed, Txn};
 use crate::watch::Watch;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use stdx::Clock;
 
 /// The first revision, so that none is ever 0.
 const FIRST_REVISION: Revision = 1;
@@ -21,6 +24,8 @@ const NUDGE: Duration = Duration::from_millis(100);
 pub enum Backend {
     /// Nothing outlives the process.
     Memory,
+    /// Durable, in a directory of this machine, which one process has to itself.
+    Embedded(PathBuf),
 }
 
 /// How to open a store.
@@ -30,6 +35,8 @@ pub struct StoreConfig {
     pub backend: Backend,
     /// How much history each space keeps in memory.
     pub history: HistoryLimits,
+    /// The wall clock, for lifetimes.
+    pub clock: Clock,
 }
 
 /// Keys, bytes, revisions. Cheap to clone; the last clone that is dropped stops the engine.
@@ -42,7 +49,16 @@ pub struct Store {
 impl StoreConfig {
     /// A store in memory.
     pub fn memory() -> Self {
-        StoreConfig { backend: Backend::Memory, history: HistoryLimits::default() }
+        StoreConfig::new(Backend::Memory)
+    }
+
+    /// A durable store in a directory, made when it is not there.
+    pub fn embedded(dir: impl Into<PathBuf>) -> Self {
+        StoreConfig::new(Backend::Embedded(dir.into()))
+    }
+
+    fn new(backend: Backend) -> Self {
+        StoreConfig { backend, history: HistoryLimits::default(), clock: Clock::system() }
     }
 }
 
@@ -50,14 +66,23 @@ impl Store {
     /// Opens a store; must be called inside a tokio runtime.
     pub async fn open(config: StoreConfig) -> Result<Store, Error> {
         match config.backend {
-            Backend::Memory => Ok(Store::memory(config.history)),
+            Backend::Memory => Ok(Store::memory(config.history, config.clock)),
+            Backend::Embedded(dir) => {
+                let (engine, index) = Embedded::open(&dir, FIRST_REVISION, config.history, config.clock)?;
+                Ok(Store { index, engine })
+            }
         }
     }
 
     /// A store in memory.
-    pub fn memory(history: HistoryLimits) -> Store {
+    pub fn memory(history: HistoryLimits, clock: Clock) -> Store {
         let index = Arc::new(Index::new(FIRST_REVISION, history));
-        Store { engine: Memory::new(index.clone()), index }
+        Store { engine: Memory::new(index.clone(), clock), index }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_engine(index: Arc<Index>, engine: Arc<dyn Engine>) -> Store {
+        Store { index, engine }
     }
 
     /// The latest value of a key: everything committed before the call, by anybody, is seen.

@@ -68,6 +68,11 @@ impl Txn {
         self
     }
 
+    /// Whether it writes anything that is deleted by itself.
+    pub(crate) fn has_lifetime(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::Put(_, _, Some(_))))
+    }
+
     /// Refuses what no engine could do.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.writes.len() < 2 {
