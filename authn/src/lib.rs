@@ -1,1 +1,23 @@
 //! Who is calling: the only place that makes a `Caller`.
+//!
+//! The door hands in a `Peer` (a connection), the corridor adds the headers; `Authenticator` asks the methods
+//! in `METHODS`, in upstream's order, and answers with a `Caller` or a refusal (401). The only other door is
+//! `in_process`, for components that run in this very process.
+
+mod anonymous;
+mod bearer_token;
+mod caller;
+mod method;
+mod peer;
+mod x509;
+
+pub use caller::{Caller, in_process};
+pub use method::{Authenticator, METHODS, MakeMethod, Method, Refusal, Settings, Verdict};
+pub use peer::{Credentials, Headers, Peer};
+
+/// The group of everybody who was recognized.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everybody else.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The user of a request without credentials.
+pub const ANONYMOUS: &str = "system:anonymous";

@@ -1,1 +1,15 @@
-//! May they: the only place that turns `Caller` and `Target` into a `Permit`.
+//! May they: the only place that turns a `Caller` and what it asks for into a `Permit`.
+//!
+//! `Attributes` say what is asked (made from the address of the request), `Authorizer` asks the authorities in
+//! `AUTHORITIES`, in order, and answers with a `Permit` or the exact 403.
+
+mod attributes;
+mod authorizer;
+mod components;
+mod default_roles;
+mod permit;
+mod privileged;
+
+pub use attributes::Attributes;
+pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision};
+pub use permit::Permit;

@@ -1,0 +1,136 @@
+//! `Caller`: the proof that somebody was asked who they are.
+
+use crate::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
+use std::sync::Arc;
+
+/// Who is calling: upstream's `user.Info`. Cheap to clone. Only this crate makes one:
+///
+/// ```
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// assert_eq!(caller.name(), "system:kube-scheduler");
+/// ```
+///
+/// Putting one together elsewhere does not compile, neither from its parts
+///
+/// ```compile_fail
+/// let identity = authn::in_process("system:kube-scheduler", &[]);
+/// let caller = authn::Caller(std::sync::Arc::new(identity));
+/// ```
+///
+/// nor from nothing
+///
+/// ```compile_fail
+/// let caller = authn::Caller::default();
+/// ```
+///
+/// nor through the constructor of this crate.
+///
+/// ```compile_fail
+/// let caller = authn::Caller::new("admin", vec!["system:masters".to_owned()]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(Arc<Identity>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    name: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: Vec<(String, Vec<String>)>,
+    in_process: bool,
+}
+
+/// A component of this process, with its own name and groups (and `system:authenticated`). This is the one way
+/// to a `Caller` without credentials: call it where components are wired, never with anything from a request.
+pub fn in_process(name: &str, groups: &[&str]) -> Caller {
+    let groups = groups.iter().map(ToString::to_string).collect();
+    let mut caller = Caller::new(name, groups).authenticated();
+    Arc::make_mut(&mut caller.0).in_process = true;
+    caller
+}
+
+impl Caller {
+    pub(crate) fn new(name: &str, groups: Vec<String>) -> Self {
+        let (uid, extra) = (String::new(), Vec::new());
+        Caller(Arc::new(Identity { name: name.to_owned(), uid, groups, extra, in_process: false }))
+    }
+
+    pub(crate) fn with_uid(mut self, uid: String) -> Self {
+        Arc::make_mut(&mut self.0).uid = uid;
+        self
+    }
+
+    pub(crate) fn with_extra(mut self, key: &str, values: Vec<String>) -> Self {
+        Arc::make_mut(&mut self.0).extra.push((key.to_owned(), values));
+        self
+    }
+
+    /// Adds the group of recognized callers, unless this is nobody or the group is there.
+    pub(crate) fn authenticated(mut self) -> Self {
+        let settled = self.in_group(AUTHENTICATED) || self.in_group(UNAUTHENTICATED);
+        if self.name() != ANONYMOUS && !settled {
+            Arc::make_mut(&mut self.0).groups.push(AUTHENTICATED.to_owned());
+        }
+        self
+    }
+
+    /// The user name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What tells two users of the same name apart; often empty.
+    pub fn uid(&self) -> &str {
+        &self.0.uid
+    }
+
+    /// Groups, as the method found them, then `system:authenticated`.
+    pub fn groups(&self) -> &[String] {
+        &self.0.groups
+    }
+
+    /// What else the method knows, by key.
+    pub fn extra(&self) -> &[(String, Vec<String>)] {
+        &self.0.extra
+    }
+
+    /// Whether the caller is in `group`.
+    pub fn in_group(&self, group: &str) -> bool {
+        self.0.groups.iter().any(|g| g == group)
+    }
+
+    /// Whether this is nobody in particular.
+    pub fn is_anonymous(&self) -> bool {
+        self.name() == ANONYMOUS || self.in_group(UNAUTHENTICATED)
+    }
+
+    /// Whether this is a component of this process.
+    pub fn is_in_process(&self) -> bool {
+        self.0.in_process
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_authenticated_under_their_own_name() {
+        let caller = in_process("system:kube-scheduler", &["a"]);
+        assert_eq!(caller.groups(), ["a", AUTHENTICATED]);
+        assert!(caller.is_in_process() && !caller.is_anonymous());
+        assert!(!Caller::new("system:kube-scheduler", Vec::new()).is_in_process());
+    }
+
+    #[test]
+    fn the_group_of_the_recognized_is_added_once_and_never_to_nobody() {
+        let groups = |name, groups: &[&str]| {
+            let groups = groups.iter().map(ToString::to_string).collect();
+            Caller::new(name, groups).authenticated().groups().to_vec()
+        };
+        assert_eq!(groups("jane", &[]), [AUTHENTICATED]);
+        assert_eq!(groups("jane", &[AUTHENTICATED, "b"]), [AUTHENTICATED, "b"]);
+        assert_eq!(groups("jane", &[UNAUTHENTICATED]), [UNAUTHENTICATED]);
+        assert_eq!(groups(ANONYMOUS, &[]), [""; 0]);
+    }
+}

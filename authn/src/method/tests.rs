@@ -1,0 +1,131 @@
+//! The methods together, over real certificates.
+
+use super::*;
+use crate::{ANONYMOUS, AUTHENTICATED, Headers, Peer, UNAUTHENTICATED, in_process};
+use certs::Authority;
+use std::time::Duration;
+use stdx::Time;
+
+const NOW: Time = Time::from_secs(1_800_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Authorization(&'static str);
+
+impl Headers for Authorization {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        name.eq_ignore_ascii_case("authorization").then_some(self.0.as_bytes())
+    }
+
+    fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.first(name).into_iter().collect()
+    }
+}
+
+struct World {
+    ca: Authority,
+    clock: Clock,
+    authenticator: Authenticator,
+}
+
+fn world(anonymous: bool) -> World {
+    let ca = Authority::new("kubernetes", NOW).unwrap();
+    let clock = Clock::manual(NOW);
+    let client_cas = vec![ca.certificate_der().to_vec().into()];
+    let settings = Settings { client_cas, anonymous, clock: clock.clone() };
+    World { ca, clock, authenticator: Authenticator::new(&settings).unwrap() }
+}
+
+fn peer(ca: &Authority, user: &str, groups: &[&str]) -> Peer {
+    let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+    let made = ca.issue_client(user, &groups, NOW, HOUR).unwrap();
+    Peer::new(vec![made.certificate_der.into()], None)
+}
+
+impl World {
+    async fn ask(&self, peer: &Peer, headers: &dyn Headers) -> Result<Caller, Refusal> {
+        self.authenticator.authenticate(&Credentials { peer, headers, path: "/api" }).await
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_names_user_and_groups() {
+    let world = world(true);
+    let caller = world.ask(&peer(&world.ca, "jane", &["dev", "ops"]), &()).await.unwrap();
+    assert_eq!(caller.name(), "jane");
+    assert_eq!(caller.groups(), ["dev", "ops", AUTHENTICATED]);
+    assert_eq!(caller.uid(), "");
+    let (key, values) = &caller.extra()[0];
+    assert_eq!(key, "authentication.kubernetes.io/credential-id");
+    assert!(values[0].starts_with("X509SHA256=") && values[0].len() == 11 + 64, "{values:?}");
+}
+
+#[tokio::test]
+async fn no_credentials_are_anonymous_or_refused_as_set() {
+    let nobody = Peer::default();
+    let caller = world(true).ask(&nobody, &()).await.unwrap();
+    assert_eq!((caller.name(), caller.groups()), (ANONYMOUS, &[UNAUTHENTICATED.to_owned()][..]));
+    assert!(world(false).ask(&nobody, &()).await.is_err());
+    assert_eq!(world(true).ask(&nobody, &Authorization("Basic YTpi")).await.unwrap().name(), ANONYMOUS);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_and_never_anonymous() {
+    let world = world(true);
+    let stranger = Authority::new("kubernetes", NOW).unwrap();
+    let refusal = world.ask(&peer(&stranger, "jane", &["system:masters"]), &()).await.unwrap_err();
+    assert_eq!(refusal.reasons.len(), 1);
+    assert_eq!(Status::from(refusal), Status::unauthorized());
+    assert!(world.ask(&Peer::default(), &Authorization("Bearer nonsense")).await.is_err());
+    assert!(world.ask(&Peer::new(vec![vec![1, 2, 3].into()], None), &()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_good_method_decides_over_a_bad_one() {
+    let world = world(true);
+    let caller = world.ask(&peer(&world.ca, "jane", &[]), &Authorization("Bearer nonsense")).await.unwrap();
+    assert_eq!(caller.name(), "jane");
+}
+
+#[tokio::test]
+async fn a_server_certificate_is_no_client() {
+    let world = world(true);
+    let names = certs::ServerNames::new(vec!["localhost".into()], Vec::new());
+    let made = world.ca.issue_server(&names, NOW, HOUR).unwrap();
+    assert!(world.ask(&Peer::new(vec![made.certificate_der.into()], None), &()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_verdict_is_kept_with_the_connection_until_the_certificate_ends() {
+    let world = world(true);
+    let peer = peer(&world.ca, "jane", &[]);
+    let first = world.ask(&peer, &()).await.unwrap();
+    let second = world.ask(&peer, &()).await.unwrap();
+    assert!(std::ptr::eq(first.name(), second.name()), "the same caller, not an equal one");
+    world.clock.advance(HOUR + Duration::from_secs(1));
+    assert!(world.ask(&peer, &()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_that_starts_later_is_refused_until_then() {
+    let world = world(true);
+    let later = NOW.plus(HOUR);
+    let made = world.ca.issue_client("jane", &[], later, HOUR).unwrap();
+    let peer = Peer::new(vec![made.certificate_der.into()], None);
+    assert!(world.ask(&peer, &()).await.is_err());
+    world.clock.advance(HOUR);
+    assert_eq!(world.ask(&peer, &()).await.unwrap().name(), "jane");
+}
+
+#[tokio::test]
+async fn a_component_is_who_it_was_wired_as_whatever_it_sends() {
+    let world = world(false);
+    let component = in_process("system:kube-controller-manager", &[]);
+    let peer = Peer::in_process(component.clone());
+    assert_eq!(world.ask(&peer, &Authorization("Bearer x")).await.unwrap(), component);
+}
+
+#[test]
+fn a_bad_authority_is_an_error_at_the_start() {
+    let settings = Settings { client_cas: vec![vec![0; 8].into()], anonymous: true, clock: Clock::system() };
+    assert!(Authenticator::new(&settings).is_err());
+}

@@ -1,0 +1,56 @@
+//! `Permit`: the proof that a caller may do what is asked, and the only ticket to a write.
+
+use crate::Attributes;
+use authn::Caller;
+
+/// Who may do what. One is made for one request, by `Authorizer` alone; it cannot be copied.
+///
+/// ```
+/// # async fn check() -> Result<(), api::Status> {
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let asked = authz::Attributes::resource("list", "", "v1", "pods");
+/// let permit = authz::Authorizer::new().authorize(caller, asked).await?;
+/// assert_eq!(permit.attributes().resource, "pods");
+/// # Ok(()) }
+/// ```
+///
+/// Putting one together elsewhere does not compile:
+///
+/// ```compile_fail
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let asked = authz::Attributes::resource("list", "", "v1", "pods");
+/// let permit = authz::Permit { caller, attributes: asked };
+/// ```
+///
+/// ```compile_fail
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let asked = authz::Attributes::resource("list", "", "v1", "pods");
+/// let permit = authz::Permit::new(caller, asked);
+/// ```
+///
+/// ```compile_fail
+/// fn twice(permit: authz::Permit) -> (authz::Permit, authz::Permit) {
+///     (permit.clone(), permit)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    caller: Caller,
+    attributes: Attributes,
+}
+
+impl Permit {
+    pub(crate) fn new(caller: Caller, attributes: Attributes) -> Self {
+        Permit { caller, attributes }
+    }
+
+    /// Who.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+}
