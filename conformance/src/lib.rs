@@ -1,1 +1,19 @@
-//! Black box: scenarios against the binary, its files and its sockets.
+//! Black box: the real binary, seen from outside through its command line, its files and its sockets.
+//!
+//! `Server` starts a `pintle` of its own in a temporary folder on a port that the kernel chooses; `Kubectl` drives a
+//! stock kubectl against it; `Wire` speaks HTTP byte by byte, also wrongly; `clients` run scripts of other languages;
+//! `scenarios` replays what a real server was recorded to answer. The tests are in `tests/`.
+
+pub mod binary;
+pub mod clients;
+pub mod kubeconfig;
+pub mod kubectl;
+pub mod scenarios;
+pub mod server;
+pub mod tools;
+pub mod wait;
+pub mod wire;
+
+pub use kubectl::{Kubectl, Outcome};
+pub use server::Server;
+pub use wire::{Answer, Wire};
