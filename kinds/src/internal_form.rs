@@ -6,8 +6,8 @@ use api::{Map, Value};
 
 /// Words that Go writes in capitals when they start a name, longest first.
 const INITIALISMS: [&str; 24] = [
-    "iscsi", "cidrs", "https", "cidr", "http", "json", "uuid", "api", "aws", "cel", "cpu", "csi", "dns", "gce", "ips",
-    "nfs", "pid", "rbd", "tls", "tty", "ttl", "uid", "url", "ip",
+    "iscsi", "cidrs", "https", "cidr", "http", "json", "uuid", "api", "aws", "cel", "cpu", "csi", "dns",
+    "gce", "ips", "nfs", "pid", "rbd", "tls", "tty", "ttl", "uid", "url", "ip",
 ];
 /// Names that no rule gives.
 const EXCEPTIONS: [(&str, &str); 8] = [
@@ -39,7 +39,8 @@ fn go_name(name: &str) -> String {
         return (*go).to_owned();
     }
     let word = INITIALISMS.iter().find(|word| {
-        name.strip_prefix(**word).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase()))
+        name.strip_prefix(**word)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase()))
     });
     match word {
         Some(word) => {
@@ -112,8 +113,7 @@ fn zero(field: &Field, schema: &Schema) -> Value {
         Shape::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Double | Scalar::IntOrString) => Value::Int(0),
         Shape::Scalar(Scalar::Quantity) => "0".into(),
         Shape::Scalar(Scalar::Duration) => "0s".into(),
-        Shape::Any | Shape::List(_) | Shape::Map(_) => Value::Null,
-        Shape::Scalar(Scalar::Bytes | Scalar::Time | Scalar::MicroTime) => Value::Null,
+        _ => Value::Null,
     }
 }
 
