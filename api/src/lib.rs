@@ -6,6 +6,7 @@
 mod fault;
 pub mod json;
 pub mod names;
+pub mod patch;
 pub mod schema;
 pub mod selector;
 pub mod status;
