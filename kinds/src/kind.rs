@@ -47,6 +47,16 @@ pub trait Kind: Send + Sync + 'static {
         api::schema::builtin_type(&info.group, version, &info.kind).map(|ty| (schema, ty))
     }
 
+    /// Reads a parsed body as an object of a served version: right types, fields in order, unknown fields dropped and
+    /// named. `apiVersion` and `kind` are set already. An error is what upstream says behind `cannot be handled as a X:`.
+    fn read(&self, version: &str, raw: Value) -> Result<Read, String> {
+        let Some((schema, ty)) = self.schema(version) else {
+            return Err(format!("no schema for version {version}"));
+        };
+        let decoded = api::schema::decode(schema, ty, raw).map_err(|e| e.to_string())?;
+        Ok(Read { object: decoded.value, strict: decoded.strict })
+    }
+
     /// Fills defaults into an object of `version` (a served version, before conversion), beyond those in the schema table.
     /// Must be idempotent.
     fn fill(&self, _obj: &mut Value, _version: &str) {}
@@ -138,6 +148,17 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// For kinds whose deletion has phases of its own (namespaces): marks the object as on its way out and answers
+    /// true when it stays until its own part is done, whatever its finalizers.
+    fn begin_deletion(&self, _obj: &mut Value, _now: &str) -> bool {
+        false
+    }
+
+    /// True while an object without finalizers stays all the same (namespaces with `spec.finalizers`).
+    fn stays_while_deleting(&self, _obj: &Value) -> bool {
+        false
+    }
+
     /// Top-level field paths that a write through the main resource (`""`) or a lens does not own in managedFields,
     /// beyond metadata: by default `status` for the main resource and everything but `status` for the status lens.
     fn reset_fields(&self, subresource: &str) -> Vec<Vec<&'static str>> {
@@ -155,6 +176,13 @@ pub trait Kind: Send + Sync + 'static {
     fn stored_as_json(&self) -> bool {
         false
     }
+}
+
+/// A body that was read, and what strict validation has against it, such as `unknown field "spec.x"`.
+#[derive(Debug)]
+pub struct Read {
+    pub object: Value,
+    pub strict: Vec<String>,
 }
 
 /// Replaces a top-level field of `new` by that of `old` (or removes it).
