@@ -110,6 +110,9 @@ pub(crate) struct Change {
     pub prev: Option<Arc<Entry>>,
 }
 
+/// The changes, and what `Committed::entries` will say.
+pub(crate) type Plan = (Vec<Change>, Vec<Option<Arc<Entry>>>);
+
 /// What a transaction does at `revision` to the state that `read` shows, or the values that forbid it.
 /// `now_ms` is the wall clock, for lifetimes.
 pub(crate) fn plan(
@@ -117,7 +120,7 @@ pub(crate) fn plan(
     revision: Revision,
     now_ms: u64,
     read: impl Fn(&Key) -> Option<Arc<Entry>>,
-) -> Result<(Vec<Change>, Vec<Option<Arc<Entry>>>), Conflict> {
+) -> Result<Plan, Conflict> {
     let holds = |(key, expected): &(Key, Revision)| read(key).map_or(0, |e| e.mod_revision) == *expected;
     if !txn.compares.iter().all(holds) {
         return Err(Conflict { current: txn.compares.iter().map(|(key, _)| read(key)).collect() });

@@ -209,7 +209,7 @@ fn load(env: &Env<WithoutTls>, map: Map) -> Result<Result<Contents, &'static str
         return Ok(Err("the database says no revision"));
     };
     let mut names = HashMap::new();
-    let mut found: HashMap<Space, Vec<(Arc<str>, Arc<Entry>)>> = HashMap::new();
+    let mut found: HashMap<Space, Vec<Arc<Entry>>> = HashMap::new();
     for pair in map.iter(&txn)? {
         let (key, value) = pair?;
         match record::decode(key, value, &names) {
@@ -220,15 +220,13 @@ fn load(env: &Env<WithoutTls>, map: Map) -> Result<Result<Contents, &'static str
                 return Ok(Err("a record is newer than the newest revision"));
             }
             Ok(Stored::Record(entry)) => match found.get_mut(&entry.key.space) {
-                Some(entries) => entries.push((entry.key.rest.clone(), Arc::new(entry))),
-                None => {
-                    let pair = (entry.key.rest.clone(), entry.key.space.clone());
-                    found.insert(pair.1, vec![(pair.0, Arc::new(entry))]);
-                }
+                Some(entries) => entries.push(Arc::new(entry)),
+                None => drop(found.insert(entry.key.space.clone(), vec![Arc::new(entry)])),
             },
         }
     }
-    let spaces = found.into_iter().map(|(space, entries)| (space, entries.into_iter().collect())).collect();
+    let by_name = |entries: Vec<Arc<Entry>>| entries.into_iter().map(|e| (e.key.rest.clone(), e)).collect();
+    let spaces = found.into_iter().map(|(space, entries)| (space, by_name(entries))).collect();
     let ids = names.into_iter().map(|(id, space)| (space, id)).collect();
     Ok(Ok((Loaded { revision, spaces }, ids)))
 }

@@ -84,7 +84,8 @@ async fn a_newer_format_is_refused() {
 
 #[tokio::test]
 async fn damaged_files_are_refused_in_one_line() {
-    let damage: [(&str, fn(&mut Vec<u8>)); 7] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damage: [(&str, Damage); 7] = [
         ("empty", |bytes| bytes.clear()),
         ("half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut inside a page", |bytes| bytes.truncate(bytes.len() / 2 + 100)),

@@ -133,9 +133,12 @@ impl SpaceIndex {
 #[derive(Default)]
 struct Bells {
     all: Arc<Notify>,
-    narrow: Mutex<HashMap<Arc<str>, (Arc<Notify>, usize)>>,
+    narrow: Mutex<HashMap<Arc<str>, Bell>>,
     listeners: AtomicUsize,
 }
+
+/// A bell, and how many listen to it.
+type Bell = (Arc<Notify>, usize);
 
 /// The name of the bell of a scope: `NS/` or the rest of a key.
 fn narrow(scope: &Scope) -> Option<Arc<str>> {
