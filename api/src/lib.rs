@@ -4,15 +4,19 @@
 //! No I/O, no clock, no ids here: everything is a function of its arguments.
 
 mod fault;
+pub mod int_or_string;
 pub mod json;
 pub mod names;
+pub mod quantity;
 pub mod patch;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod time;
 mod value;
 
 pub use fault::{Fault, FaultKind, Path, quote};
+pub use quantity::Quantity;
 pub use schema::Schema;
 pub use status::Status;
 pub use value::{Map, Str, Value};
