@@ -70,6 +70,7 @@ fn test(tally: &mut Tally) -> Result<()> {
         .args(["test", "--workspace", "--no-fail-fast"])
         .env("PATH", std::env::join_paths(folders)?)
         .env("PINTLE_REQUIRE_TOOLS", "1")
+        .env("PINTLE_BIN", workspace::target_dir().join("debug/pintle"))
         .current_dir(workspace::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
