@@ -14,6 +14,8 @@ pub struct Status {
     pub details: Option<Details>,
     /// Seconds for a `Retry-After` header; also `details.retryAfterSeconds`.
     pub retry_after_secs: Option<u32>,
+    /// `metadata.continue`: with which token a list whose revision is gone can be continued all the same.
+    pub continue_token: Option<String>,
 }
 
 /// `details` of a Status. Empty strings are left out on the wire.
@@ -42,7 +44,7 @@ pub fn qualified(group: &str, resource: &str) -> String {
 impl Status {
     /// A failure without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Status { code, reason, message: message.into(), details: None, retry_after_secs: None }
+        Status { code, reason, message: message.into(), details: None, retry_after_secs: None, continue_token: None }
     }
 
     fn about(code: u16, reason: &'static str, group: &str, resource: &str, name: &str, message: String) -> Self {
@@ -84,9 +86,9 @@ impl Status {
     }
 
     /// 405 for a verb that the resource does not have.
-    pub fn method_not_supported(verb: &str) -> Self {
+    pub fn method_not_allowed() -> Self {
         let mut status =
-            Status::new(405, "MethodNotAllowed", format!("{verb} is not supported on resources of kind \"\""));
+            Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
         status.details = Some(Details::default());
         status
     }
@@ -156,6 +158,9 @@ impl Status {
     /// The tree that goes on the wire: `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",…}`.
     pub fn to_value(&self) -> Value {
         let mut map = base("Failure");
+        if let Some(token) = &self.continue_token {
+            map.insert("metadata", tree!({"continue": token.as_str()}));
+        }
         if !self.message.is_empty() {
             map.insert("message", self.message.as_str());
         }
