@@ -18,6 +18,7 @@ mod embedded;
 mod engine;
 mod entry;
 mod error;
+mod etcd;
 mod expiry;
 mod index;
 mod key;

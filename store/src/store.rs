@@ -4,6 +4,7 @@ use crate::embedded::Embedded;
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::etcd::Etcd;
 use crate::index::{HistoryLimits, Index, ListQuery, Page, SpaceIndex, SpaceStats};
 use crate::key::{Key, Revision, Scope, Space};
 use crate::memory::Memory;
@@ -26,6 +27,8 @@ pub enum Backend {
     Memory,
     /// Durable, in a directory of this machine, which one process has to itself.
     Embedded(PathBuf),
+    /// etcd, by the URLs of its members; others may use it at the same time.
+    Etcd(Vec<String>),
 }
 
 /// How to open a store.
@@ -57,6 +60,11 @@ impl StoreConfig {
         StoreConfig::new(Backend::Embedded(dir.into()))
     }
 
+    /// A store in etcd.
+    pub fn etcd(urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        StoreConfig::new(Backend::Etcd(urls.into_iter().map(Into::into).collect()))
+    }
+
     fn new(backend: Backend) -> Self {
         StoreConfig { backend, history: HistoryLimits::default(), clock: Clock::system() }
     }
@@ -69,6 +77,10 @@ impl Store {
             Backend::Memory => Ok(Store::memory(config.history, config.clock)),
             Backend::Embedded(dir) => {
                 let (engine, index) = Embedded::open(&dir, FIRST_REVISION, config.history, config.clock)?;
+                Ok(Store { index, engine })
+            }
+            Backend::Etcd(urls) => {
+                let (engine, index) = Etcd::open(&urls, config.history).await?;
                 Ok(Store { index, engine })
             }
         }

@@ -56,8 +56,22 @@ impl Index {
         self.find(space).unwrap_or_else(|| self.add(space, self.floor, self.horizon.clone()))
     }
 
-    /// A space with a horizon of its own; if somebody was first, theirs.
-    pub fn add(&self, space: &Space, floor: Revision, horizon: Arc<Horizon>) -> Arc<SpaceIndex> {
+    /// A space with a horizon of its own and what was read at the revision where that stands.
+    pub fn add_loaded(
+        &self,
+        space: &Space,
+        entries: BTreeMap<Arc<str>, Arc<Entry>>,
+        horizon: Arc<Horizon>,
+    ) -> Arc<SpaceIndex> {
+        let floor = horizon.revision();
+        self.horizon.advance(floor);
+        let index = SpaceIndex::new(space.clone(), floor, horizon, self.limits);
+        index.state.write().replace(entries, floor);
+        self.spaces.write().entry(space.clone()).or_insert_with(|| Arc::new(index)).clone()
+    }
+
+    /// An empty space; if somebody was first, theirs.
+    fn add(&self, space: &Space, floor: Revision, horizon: Arc<Horizon>) -> Arc<SpaceIndex> {
         let make = || Arc::new(SpaceIndex::new(space.clone(), floor, horizon, self.limits));
         self.spaces.write().entry(space.clone()).or_insert_with(make).clone()
     }

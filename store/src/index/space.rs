@@ -3,14 +3,16 @@
 use super::horizon::Horizon;
 use super::ring::HistoryLimits;
 use super::state::{ListQuery, Page, State};
-use crate::entry::Entry;
+use crate::entry::{Entry, Event};
 use crate::error::Error;
 use crate::key::{Revision, Scope, Space};
+use crate::txn::Change;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// See the head of the file.
 pub(crate) struct SpaceIndex {
@@ -52,6 +54,63 @@ impl SpaceIndex {
     pub fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         let state = self.state.read();
         state.list(query, self.horizon.revision())
+    }
+
+    /// How many keys there are, and at which revision.
+    pub fn extent(&self) -> (usize, Revision) {
+        let state = self.state.read();
+        (state.entries.len(), self.horizon.revision())
+    }
+
+    /// What happened to a key at a revision, if the ring still has it.
+    pub fn event_at(&self, revision: Revision, rest: &str) -> Option<Arc<Event>> {
+        let state = self.state.read();
+        let position = state.ring.position_after(revision.checked_sub(1)?)?;
+        let mut events = state.ring.from(position)?.take_while(|event| event.revision == revision);
+        events.find(|event| &*event.key.rest == rest).cloned()
+    }
+
+    /// Puts in what happened elsewhere: revisions in order, keys, and the changes, which are told the entry
+    /// before. What was put in before is left out, so are deletions of what is not there.
+    pub fn follow<'a, C>(&self, events: impl Iterator<Item = (Revision, &'a str, C)>)
+    where
+        C: FnOnce(Option<Arc<Entry>>) -> Change,
+    {
+        let at = Instant::now();
+        let mut changed = Vec::new();
+        let mut state = self.state.write();
+        let before = self.horizon.revision();
+        let mut last = before;
+        for (revision, rest, change) in events.filter(|(revision, ..)| *revision > before) {
+            let change = change(state.entries.get(rest).cloned());
+            last = revision;
+            if change.entry.is_some() || change.prev.is_some() {
+                changed.push(change.key.rest.clone());
+                state.apply(revision, change, at, &self.limits);
+            }
+        }
+        self.horizon.advance(last);
+        drop(state);
+        self.horizon.announce();
+        self.ring_for(changed.iter().map(|rest| &**rest));
+    }
+
+    /// Nothing happened up to `revision` but what was put in.
+    pub fn advance(&self, revision: Revision) {
+        let state = self.state.write();
+        self.horizon.advance(revision);
+        drop(state);
+        self.horizon.announce();
+    }
+
+    /// Begins again from what was read at `revision`; all watchers fall behind.
+    pub fn replace(&self, entries: BTreeMap<Arc<str>, Arc<Entry>>, revision: Revision) {
+        let mut state = self.state.write();
+        state.replace(entries, revision);
+        self.horizon.advance(revision);
+        drop(state);
+        self.horizon.announce();
+        self.ring_all();
     }
 
     pub fn compact(&self, revision: Revision) {
