@@ -1,1 +1,3 @@
 //! The corridor: door, address, edits, reads, watch hub, answers.
+
+pub mod door;

@@ -6,12 +6,9 @@ use std::time::Duration;
 /// request limit plus room for JSON's overhead.
 pub const REQUEST_BODY_BYTES: usize = 3 * 1024 * 1024;
 
-/// Largest head of a request, as upstream's server (`MaxHeaderBytes`).
-pub const REQUEST_HEAD_BYTES: usize = 1024 * 1024;
-
-/// Most header lines of an HTTP/1.1 request. The original counts bytes only; a list of impersonated groups can
-/// be long, so this is well above what a client sends.
-pub const REQUEST_HEADERS: usize = 1000;
+/// Largest head of a request. The original takes 1 MiB; no client sends near that, and this much may be held
+/// for each connection before we know who is there.
+pub const REQUEST_HEAD_BYTES: usize = 400 * 1024;
 
 /// Time for a request that is not a watch or a stream, upstream's `--request-timeout`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,12 +17,17 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// long is gone or holds us up on purpose.
 pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Time for the head of an HTTP/1.1 request once a connection serves it (`ReadHeaderTimeout`).
-pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(32);
-
 /// Time after which a connection without a request is closed, upstream's `IdleTimeout`; clients keep theirs
-/// for the same time.
+/// for the same time. A request counts once its head is complete, so this bounds slow heads too.
 pub const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Time that a connection gets to finish after it was told to.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Silence after which the kernel asks whether the other end of a connection is there, and how often it asks;
+/// watches to machines that vanished end after about a minute.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Time for a TLS handshake, the default of Go's servers and clients.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,17 @@
+//! Headers of a request as `authn` looks at them.
+
+use http::HeaderMap;
+
+/// A view of an HTTP library's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderView<'a>(pub &'a HeaderMap);
+
+impl authn::Headers for HeaderView<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(|value| value.as_bytes())
+    }
+
+    fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.0.get_all(name).iter().map(|value| value.as_bytes()).collect()
+    }
+}
