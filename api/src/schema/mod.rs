@@ -5,8 +5,12 @@
 //! kind brings a `Schema` of its own, built from its CustomResourceDefinition.
 
 mod builtin;
+mod decode;
 
 pub use builtin::{builtin, builtin_type, gvk_types};
+pub use decode::{
+    DecodeError, Decoded, Mismatch, decode, decode_json, normalise, set_type_meta, zero_value,
+};
 
 use crate::{Str, Value};
 use std::collections::HashMap;
