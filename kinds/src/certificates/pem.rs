@@ -1,0 +1,94 @@
+//! PEM, as far as it must be told good from bad: blocks with their type, headers and bytes.
+
+/// One block of PEM text.
+pub struct Block {
+    /// `CERTIFICATE`, `CERTIFICATE REQUEST`, …
+    pub label: String,
+    pub has_headers: bool,
+    /// What the base64 stands for.
+    pub der: Vec<u8>,
+}
+
+/// All well-formed blocks of a text, in order; anything else is passed over, as Go does.
+pub fn blocks(text: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let label = line.trim_end().strip_prefix("-----BEGIN ").and_then(|l| l.strip_suffix("-----"));
+        let Some(label) = label else { continue };
+        let end = format!("-----END {label}-----");
+        let body: Vec<&str> = lines.by_ref().map(str::trim_end).take_while(|l| *l != end).collect();
+        let headers = body.iter().take_while(|l| l.contains(':')).count();
+        let base64: String = body[headers..].concat();
+        if let Some(der) = decode_base64(&base64) {
+            found.push(Block { label: label.to_owned(), has_headers: headers > 0, der });
+        }
+    }
+    found
+}
+
+/// Standard base64 with padding; nothing when it is malformed.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in digits.bytes() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(out)
+}
+
+/// True when the bytes are one DER sequence and nothing else.
+pub fn is_der_sequence(der: &[u8]) -> bool {
+    let [0x30, first, rest @ ..] = der else { return false };
+    if *first < 0x80 {
+        return rest.len() == usize::from(*first);
+    }
+    let width = usize::from(first & 0x7f);
+    if width == 0 || width > 4 || rest.len() < width {
+        return false;
+    }
+    let length = rest[..width].iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
+    rest.len() - width == length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_found_among_other_text() {
+        let text = "noise\n-----BEGIN A-----\nMAA=\n-----END A-----\n-----BEGIN B-----\nK: v\n\nMAA=\n-----END B-----\n";
+        let found = blocks(text);
+        assert_eq!(found.iter().map(|b| b.label.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+        assert!(!found[0].has_headers && found[1].has_headers);
+        assert_eq!(found[0].der, [0x30, 0]);
+    }
+
+    #[test]
+    fn base64_and_der_are_told_good_from_bad() {
+        assert_eq!(decode_base64("aGk="), Some(b"hi".to_vec()));
+        assert_eq!(decode_base64("aGk"), None);
+        assert_eq!(decode_base64("a!k="), None);
+        assert!(is_der_sequence(&[0x30, 1, 5]));
+        assert!(!is_der_sequence(&[0x30, 2, 5]));
+        assert!(is_der_sequence(&[0x30, 0x81, 1, 5]));
+    }
+}
