@@ -1,5 +1,7 @@
 //! What every engine must do, on every engine.
 
+#![allow(clippy::unwrap_used)] // it is a test
+
 mod engines;
 
 use engines::{Engine, EtcdServer};

@@ -1,4 +1,7 @@
-//! The engines that a test runs on. etcd is the real server, started here on a free port and ended with the test.
+//! The engines that a test runs on. etcd is the real server, started here on a free port and ended with the
+//! test.
+
+#![allow(clippy::unwrap_used)] // it is a test
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ pub enum Engine {
     Etcd(EtcdServer),
 }
 
+#[allow(dead_code)]
 impl Engine {
     /// Opens a store on it.
     pub async fn open(&self) -> Store {
@@ -31,8 +35,32 @@ impl Engine {
 pub struct EtcdServer {
     pub url: String,
     binary: PathBuf,
-    dir: tempfile::TempDir,
+    dir: std::sync::Arc<tempfile::TempDir>,
     process: Child,
+}
+
+/// A stopped etcd: its data.
+#[allow(dead_code)]
+pub struct StoppedEtcd {
+    binary: PathBuf,
+    dir: std::sync::Arc<tempfile::TempDir>,
+}
+
+#[allow(dead_code)]
+impl StoppedEtcd {
+    /// Starts it again where nobody knows it.
+    pub fn start_elsewhere(self) -> EtcdServer {
+        self.start_at(&format!("http://127.0.0.1:{}", free_port()))
+    }
+
+    /// Starts it again at an address.
+    pub fn start_at(self, url: &str) -> EtcdServer {
+        let client = url.rsplit(':').next().unwrap().parse().unwrap();
+        let process = spawn(&self.binary, self.dir.path(), client, free_port());
+        let mut server = EtcdServer { url: url.to_owned(), binary: self.binary, dir: self.dir, process };
+        assert!(server.wait_until_ready(), "etcd does not start again");
+        server
+    }
 }
 
 #[allow(dead_code)]
@@ -47,7 +75,7 @@ impl EtcdServer {
             return None;
         };
         for _ in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
             let (client, peer) = (free_port(), free_port());
             let process = spawn(&binary, dir.path(), client, peer);
             let url = format!("http://127.0.0.1:{client}");
@@ -66,6 +94,11 @@ impl EtcdServer {
         let client = self.url.rsplit(':').next().unwrap().parse().unwrap();
         self.process = spawn(&self.binary, self.dir.path(), client, free_port());
         assert!(self.wait_until_ready(), "etcd does not start again");
+    }
+
+    /// Ends the process without a warning and keeps its data.
+    pub fn stop_for_a_while(self) -> StoppedEtcd {
+        StoppedEtcd { binary: self.binary.clone(), dir: self.dir.clone() }
     }
 
     fn wait_until_ready(&mut self) -> bool {
