@@ -4,8 +4,8 @@
 //! zero values as Go would write them). Nothing here does I/O, reads a clock or makes ids: what is needed of the
 //! world comes in [`Cx`].
 
-use crate::{Column, Info};
-use api::{Fault, Schema, Value, schema::TypeId};
+use crate::{Column, Info, validation};
+use api::{Fault, Schema, Str, Value, schema::TypeId};
 
 /// What a kind may know of the request and the world.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ pub trait Kind: Send + Sync + 'static {
         let Some((schema, ty)) = self.schema(version) else {
             return Err(format!("no schema for version {version}"));
         };
-        let decoded = api::schema::decode(schema, ty, raw).map_err(|e| e.to_string())?;
+        let decoded = api::schema::decode(schema, ty, raw, true).map_err(|e| e.to_string())?;
         Ok(Read { object: decoded.value, strict: decoded.strict })
     }
 
@@ -78,6 +78,15 @@ pub trait Kind: Send + Sync + 'static {
         if self.info().find_subresource("status").is_some() {
             keep_field(new, old, "status");
         }
+    }
+
+    /// Whether a change of the main resource makes a new `metadata.generation`, for kinds that keep one: by default when
+    /// anything but metadata and status differs.
+    fn generation_grows(&self, new: &Value, old: &Value) -> bool {
+        let fields = |obj: &Value| obj.as_map().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let counts = |field: &Str| !matches!(field.as_str(), "metadata" | "status" | "kind" | "apiVersion");
+        let differs = |field: &Str| !validation::same(new.get(field), old.get(field));
+        fields(new).iter().chain(&fields(old)).any(|field| counts(field) && differs(field))
     }
 
     /// Before a write through a lens (`cx.subresource`): what of `old` stays. By default (`status`) everything but
@@ -125,6 +134,11 @@ pub trait Kind: Send + Sync + 'static {
     /// Called with an empty map to learn the labels.
     fn fields(&self, _obj: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// What upstream says of a field selector that this kind, with fields of its own, does not support.
+    fn unsupported_field(&self, label: &str) -> String {
+        format!("field label not supported: {label}")
     }
 
     /// True when the kind words an unsupported field selector as `field label not supported: X`.
