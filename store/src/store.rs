@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Does all of it at one revision, or, when a compare does not hold, nothing (`Conflict`). Returns once it
-    /// is durable and visible to every read.
+    /// is durable and visible to every read. Dropping the future does not take it back.
     pub async fn commit(&self, txn: Txn) -> Result<Committed, Error> {
         self.engine.commit(txn).await
     }
@@ -141,6 +141,7 @@ impl Store {
     }
 
     /// Returns once the index of the space has reached `revision`; `FutureRevision` when it did not in time.
+    /// Over an etcd before 3.4.25 or 3.5.8 a space in which nothing happens does not hear of newer revisions.
     pub async fn wait_for(&self, space: &Space, revision: Revision, timeout: Duration) -> Result<(), Error> {
         let space = self.space(space).await?;
         if space.horizon.revision() >= revision {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything or nothing, at one revision.
+/// Everything or nothing, at one revision. etcd takes at most 128 compares and 128 writes at once.
 #[derive(Clone, Debug, Default)]
 pub struct Txn {
     /// What must hold: the key's `mod_revision`; 0 when the key must not exist.

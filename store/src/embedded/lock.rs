@@ -6,8 +6,9 @@
 
 use super::record::FORMAT;
 use crate::error::Error;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "store.lock";
@@ -31,8 +32,9 @@ pub(super) fn bad_dir(dir: &Path, what: impl std::fmt::Display) -> Error {
 impl DirLock {
     /// Makes the directory if need be, and takes it.
     pub fn take(dir: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(dir)
-            .map_err(|error| bad_dir(dir, format_args!("cannot be made: {error}")))?;
+        // It will hold secrets; what exists already keeps the mode that its owner gave it.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| bad_dir(dir, format_args!("cannot be made: {error}")))?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
