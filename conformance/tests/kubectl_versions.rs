@@ -47,11 +47,10 @@ fn smoke(version: &str) {
     assert!(gone.is_some(), "the namespace is still there\n{}", server.log());
 }
 
-/// Since 1.32, `delete` also says from which namespace.
+/// Since 1.34, `delete` also says from which namespace.
 fn deleted(version: &str) -> &'static str {
     match version {
-        "1.31" => "configmap \"settings\" deleted\ndeployment.apps \"a\" deleted\n",
-        "1.32" | "1.33" => "configmap \"settings\" deleted\ndeployment.apps \"a\" deleted\n",
+        "1.31" | "1.32" | "1.33" => "configmap \"settings\" deleted\ndeployment.apps \"a\" deleted\n",
         _ => {
             "configmap \"settings\" deleted from shop namespace\ndeployment.apps \"a\" deleted from shop namespace\n"
         }

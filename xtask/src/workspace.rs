@@ -34,10 +34,10 @@ impl Source {
         self.path.split('/').next().unwrap_or("")
     }
 
-    /// Whether the whole file is test code: a file below `tests/`, `fuzz/` or `benches/`, or a module named `tests`.
+    /// Whether the whole file is test code: a file below `tests/`, `fuzz/`, `benches/` or `examples/`, or a module named `tests`.
     pub fn is_test(&self) -> bool {
         let stem = self.path.rsplit('/').next().unwrap_or("");
-        let folders = ["/tests/", "/fuzz/", "/benches/"];
+        let folders = ["/tests/", "/fuzz/", "/benches/", "/examples/"];
         stem == "tests.rs" || stem.ends_with("_tests.rs") || folders.iter().any(|f| self.path.contains(f))
     }
 

@@ -1,13 +1,14 @@
 //! Tidiness is a test: the invariants of ARCHITECTURE.md, checked on the text of the repository.
 //!
-//! `rooms` reads the Cargo.toml files, `sizes` measures files and functions, `words` looks for what must not be written
-//! where. None of them compiles anything; comments and strings are told from code by `mask`.
+//! `rooms` reads the Cargo.toml files, `sizes` measures files and functions, `naming` holds kinds to their files, `words`
+//! looks for what must not be written where. None of them compiles anything; comments and strings are told from code by `mask`.
 
 use anyhow::{Result, ensure};
 
 use crate::workspace::{self, Source};
 
 mod mask;
+mod naming;
 mod rooms;
 mod sizes;
 mod words;
@@ -64,6 +65,7 @@ pub fn findings() -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     rooms::check(&sources, &codes, &mut found);
     sizes::check(&codes, &mut found);
+    naming::check(&codes, &mut found);
     words::check(&sources, &codes, &mut found);
     found.sort();
     Ok(found)

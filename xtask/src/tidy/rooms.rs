@@ -41,6 +41,9 @@ const PLAN: [Room; 20] = [
     room("xtask", &[], 2_000),
 ];
 
+/// Rooms that tests anywhere may use: a cluster, and certificates to try.
+const TEST_ROOMS: [&str; 2] = ["testkit", "certs"];
+
 /// Rooms that may name HTTP types.
 const HTTP_ROOMS: [&str; 7] = ["apiserver", "client", "kubelet", "testkit", "cli", "conformance", "bench"];
 const HTTP_CRATES: [&str; 12] = [
@@ -99,7 +102,7 @@ fn manifest_rules(room: &Room, manifest: &Source, found: &mut Vec<Finding>) {
         let name = entry.name.as_str();
         let runtime = entry.section == "dependencies" || entry.section.ends_with(".dependencies");
         let is_room = PLAN.iter().any(|other| other.folder == name);
-        let for_tests = entry.section == "dev-dependencies" && name == "testkit";
+        let for_tests = entry.section == "dev-dependencies" && TEST_ROOMS.contains(&name);
         if is_room && !allowed.contains(&name) && !for_tests {
             report(entry.line, format!("{folder} may not use {name}"));
         }
