@@ -7,6 +7,7 @@ mod fault;
 pub mod int_or_string;
 pub mod json;
 pub mod names;
+pub mod proto;
 pub mod quantity;
 pub mod patch;
 pub mod schema;

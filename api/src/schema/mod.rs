@@ -11,6 +11,7 @@ pub use builtin::{builtin, builtin_type, gvk_types};
 pub use decode::{
     DecodeError, Decoded, Mismatch, decode, decode_json, normalise, set_type_meta, zero_value,
 };
+pub(crate) use decode::{assemble, time_value};
 
 use crate::{Str, Value};
 use std::collections::HashMap;
@@ -35,6 +36,8 @@ pub struct Type {
     pub fields: Vec<Field>,
     /// JSON name → place in `fields`.
     pub by_name: HashMap<Str, u16>,
+    /// The places of fields that have a protobuf form, in the order of their numbers.
+    pub by_number: Vec<u16>,
     /// Merged as one value by server-side apply (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
     /// Keeps fields it does not know.
@@ -146,7 +149,7 @@ impl Schema {
         Self::default()
     }
 
-    /// Adds a type whose fields may refer to types declared already; its `by_name` index is made here.
+    /// Adds a type whose fields may refer to types declared already; its indexes are made here.
     pub fn add(&mut self, ty: Type) -> TypeId {
         let id = self.declare(&ty.name);
         self.define(id, ty);
@@ -165,12 +168,13 @@ impl Schema {
     }
 
     pub fn define(&mut self, id: TypeId, mut ty: Type) {
-        ty.by_name = ty
-            .fields
-            .iter()
-            .enumerate()
-            .map(|(i, f)| (f.name.clone(), u16::try_from(i).unwrap_or(u16::MAX)))
-            .collect();
+        let places = || (0_u16..).zip(&ty.fields);
+        let by_name = places().map(|(i, f)| (f.name.clone(), i)).collect();
+        let mut numbered: Vec<(&[u32], u16)> =
+            places().filter(|(_, f)| !f.proto.is_empty()).map(|(i, f)| (f.proto.as_slice(), i)).collect();
+        numbered.sort_unstable();
+        let by_number = numbered.into_iter().map(|(_, i)| i).collect();
+        (ty.by_name, ty.by_number) = (by_name, by_number);
         self.types[id.0 as usize] = ty;
     }
 

@@ -13,6 +13,7 @@ mod zero;
 
 pub use fault::Mismatch;
 pub use zero::zero_value;
+pub(crate) use zero::{assemble, time_value};
 
 use super::{Schema, TypeId};
 use crate::{Str, Value, json};
