@@ -88,9 +88,21 @@ impl Pki {
         })
     }
 
+    /// The authority kept in `dir`, or `None` when there is none yet. Makes and changes nothing.
+    pub fn read_ca(dir: &Path) -> Result<Option<Authority>, PkiError> {
+        let files = Files { dir: Some(dir) };
+        let (Some(certificate), Some(key)) = (files.read("ca.crt")?, files.read("ca.key")?) else {
+            return Ok(None);
+        };
+        let read = Authority::from_pem(&certificate, &key);
+        read.map(Some).map_err(|why| PkiError::damaged(&files.path("ca.crt"), why))
+    }
+}
+
+impl Authority {
     /// A client certificate for any user, valid for a year.
     pub fn issue_user(&self, user: &str, groups: &[String], now: Time) -> Result<Credential, PkiError> {
-        self.ca.issue_client(user, groups, now, LIFETIME)
+        self.issue_client(user, groups, now, LIFETIME)
     }
 }
 

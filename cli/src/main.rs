@@ -1,3 +1,55 @@
 //! The one binary: reads configuration, wires the rooms, starts and stops.
+//!
+//! Standard output carries answers (the ready line, a kubeconfig, the version), standard error the log. A start
+//! that fails says why in one line; exit code 1 is a failure, 2 a misuse.
 
-fn main() {}
+mod data_dir;
+mod flags;
+mod kubeconfig;
+mod logs;
+mod serve;
+mod up;
+mod version;
+
+use clap::Parser;
+use flags::{Command, Flags};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return misuse(&error),
+    };
+    let done = match flags.command {
+        Command::Up(command) => up::run(&command.cluster, started),
+        Command::Apiserver(cluster) => up::run(&cluster, started),
+        Command::Kubeconfig(command) => kubeconfig::run(&command),
+        Command::Version => version::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help goes to standard output; a wrong flag is one line and exit code 2.
+fn misuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody is left to tell when standard output is gone.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    eprintln!("{}", one_line(first));
+    ExitCode::from(2)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -91,3 +91,13 @@ fn ephemeral_keys_leave_no_file() {
     assert!(pki.ca.issued(&pki.server).is_some());
     assert_eq!(fs::read_dir(".").unwrap().count(), before);
 }
+
+#[test]
+fn the_authority_can_be_read_without_making_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Pki::read_ca(&dir.path().join("none")).unwrap().is_none());
+    let pki = Pki::open(dir.path(), &names(&["localhost"]), NOW).unwrap();
+    let ca = Pki::read_ca(dir.path()).unwrap().unwrap();
+    let jane = ca.issue_user("jane", &["dev".into()], NOW).unwrap();
+    assert!(pki.ca.issued(&jane).is_some());
+}

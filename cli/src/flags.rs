@@ -1,0 +1,184 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use store::Backend;
+
+/// Where a cluster listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:6443";
+
+/// Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "pintle", disable_version_flag = true)]
+pub struct Flags {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a cluster in the foreground
+    Up(Up),
+    /// Run the API server alone
+    Apiserver(Cluster),
+    /// Print a kubeconfig for a user of the cluster
+    Kubeconfig(Kubeconfig),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Run no kubelet on this machine (today always so)
+    #[arg(long)]
+    pub no_node: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Cluster {
+    #[command(flatten)]
+    pub data: Data,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// Where to write the administrator's kubeconfig [default: DIR/admin.kubeconfig]
+    #[arg(long, value_name = "FILE")]
+    pub write_kubeconfig: Option<PathBuf>,
+    /// Where objects are kept: memory, embedded, or etcd=URL[,URL…]
+    #[arg(long, value_name = "STORE", default_value = "embedded")]
+    pub store: Store,
+    /// How much to log: 0 to 10
+    #[arg(short, long = "v", value_name = "LEVEL", default_value_t = 0)]
+    pub verbosity: u8,
+    /// Threads that serve requests
+    #[arg(long, hide = true)]
+    pub threads: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub struct Data {
+    /// Where the cluster keeps its keys and objects [default: /var/lib/pintle for root,
+    /// ~/.local/share/pintle for others]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    #[command(flatten)]
+    pub data: Data,
+    /// The user's name
+    #[arg(long, default_value = certs::ADMIN_USER)]
+    pub user: String,
+    /// A group of the user; may be given several times [default: system:masters for the default user]
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// The server's URL [default: where the cluster was last seen]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// The value of `--store`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    Memory,
+    Embedded,
+    Etcd(Vec<String>),
+}
+
+impl std::str::FromStr for Store {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(urls) = text.strip_prefix("etcd=") {
+            let urls: Vec<String> = urls.split(',').map(ToOwned::to_owned).collect();
+            let http = |url: &String| {
+                ["http://", "https://"]
+                    .iter()
+                    .any(|scheme| url.strip_prefix(scheme).is_some_and(|host| !host.is_empty()))
+            };
+            return if urls.iter().all(http) {
+                Ok(Store::Etcd(urls))
+            } else {
+                Err(format!("no URLs in {text}"))
+            };
+        }
+        match text {
+            "memory" => Ok(Store::Memory),
+            "embedded" => Ok(Store::Embedded),
+            _ => Err("it is memory, embedded or etcd=URL[,URL…]".to_owned()),
+        }
+    }
+}
+
+impl Store {
+    /// The engine, for a cluster with its data in `dir`.
+    pub fn backend(&self, dir: &Path) -> Backend {
+        match self {
+            Store::Memory => Backend::Memory,
+            Store::Embedded => Backend::Embedded(dir.join("store")),
+            Store::Etcd(urls) => Backend::Etcd(urls.clone()),
+        }
+    }
+}
+
+impl Data {
+    /// The directory given, or the place that is usual for this user.
+    pub fn dir(&self) -> anyhow::Result<PathBuf> {
+        if let Some(dir) = &self.data_dir {
+            return Ok(dir.clone());
+        }
+        let root = rustix::process::geteuid().is_root();
+        usual_dir(root, std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"))
+            .ok_or_else(|| anyhow::anyhow!("HOME is not set: say --data-dir DIR"))
+    }
+}
+
+fn usual_dir(root: bool, xdg_data_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    if root {
+        return Some("/var/lib/pintle".into());
+    }
+    let given = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let base = xdg_data_home.and_then(given).or_else(|| Some(home.and_then(given)?.join(".local/share")))?;
+    Some(base.join("pintle"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_read_as_they_are_written() {
+        assert_eq!("memory".parse(), Ok(Store::Memory));
+        assert_eq!("embedded".parse(), Ok(Store::Embedded));
+        let two = vec!["http://a:2379".to_owned(), "https://b:2379".to_owned()];
+        assert_eq!("etcd=http://a:2379,https://b:2379".parse(), Ok(Store::Etcd(two)));
+        for wrong in ["", "paper", "etcd", "etcd=", "etcd=a:2379", "etcd=http://a,", "etcd=http://", "Memory"]
+        {
+            assert!(wrong.parse::<Store>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn data_has_a_usual_place() {
+        let path = |text: &str| Some(OsString::from(text));
+        assert_eq!(usual_dir(true, path("/x"), path("/root")), Some("/var/lib/pintle".into()));
+        assert_eq!(usual_dir(false, path("/x"), path("/home/a")), Some("/x/pintle".into()));
+        assert_eq!(usual_dir(false, path("x"), path("/home/a")), Some("/home/a/.local/share/pintle".into()));
+        assert_eq!(usual_dir(false, None, None), None);
+    }
+
+    #[test]
+    fn the_flags_agree_with_each_other() {
+        use clap::CommandFactory;
+        Flags::command().debug_assert();
+        let flags =
+            Flags::try_parse_from(["pintle", "up", "--listen", "[::1]:0", "--v=4", "--no-node"]).unwrap();
+        let Command::Up(up) = flags.command else { panic!("{flags:?}") };
+        assert!(up.no_node && up.cluster.listen.is_ipv6() && up.cluster.verbosity == 4);
+    }
+}
