@@ -1,3 +1,33 @@
-//! The corridor: door, address, edits, reads, watch hub, answers.
+//! The API server: door, address, edits, reads, watch hub, answers.
+//!
+//! Open `corridor` first: one function is the way of every request. Then `edit::change`, where every change of an
+//! object ends. The rooms on the way: `door` (connections), `address` and `route` (where to), `negotiate` (in which
+//! form), `body` (what came), `edit` (what is wanted), `claim` (what that needs of the cluster), `stored` (what rests
+//! in the store), `read` and `watch` (what is there), `answer` (what goes out).
 
 pub mod door;
+
+mod address;
+mod answer;
+mod body;
+mod call;
+mod claim;
+mod command;
+mod corridor;
+mod documents;
+mod edit;
+mod fields;
+mod metadata;
+mod metrics;
+mod negotiate;
+mod query;
+mod read;
+mod route;
+mod selection;
+mod server;
+mod stored;
+mod stream;
+mod watch;
+
+pub use corridor::serve;
+pub use server::Server;

@@ -1,0 +1,119 @@
+//! Lists. As plain JSON the items' bytes are spliced together; other forms are made from trees.
+
+use super::{Answer, bytes_of, go_type, partial, table, tree, without_type};
+use crate::call::Call;
+use crate::negotiate::{Form, Media, Shape};
+use crate::read::List;
+use crate::stored;
+use api::{Map, Status, Value, json, tree as object};
+
+/// The answer to a list.
+pub fn list(call: &Call, form: Form, list: &List) -> Result<Answer, Status> {
+    let meta = partial::list_meta(&list.revision.to_string(), &list.continue_token, list.remaining);
+    if form.media == Media::Json && form.shape == Shape::Whole && !form.pretty {
+        return spliced(call, &meta, list);
+    }
+    let objects = list.entries.iter().map(|entry| stored::decode(&*call.kind, entry));
+    of_objects(call, form, meta, objects)
+}
+
+/// A list of objects in the stored version that are not in the store any more (the answer to deleting a collection).
+pub fn deleted(call: &Call, form: Form, revision: u64, objects: Vec<Value>) -> Result<Answer, Status> {
+    let meta = partial::list_meta(&revision.to_string(), "", None);
+    of_objects(call, form, meta, objects.into_iter().map(Ok))
+}
+
+fn of_objects(
+    call: &Call,
+    form: Form,
+    meta: Value,
+    objects: impl Iterator<Item = Result<Value, Status>>,
+) -> Result<Answer, Status> {
+    let objects = objects.map(|obj| stored::to_version(&*call.kind, obj?, call.version()));
+    match form.shape {
+        Shape::Whole => {
+            let items = objects.map(|obj| obj.map(|obj| item(call, obj))).collect::<Result<Vec<_>, _>>()?;
+            tree(form, 200, &whole(call, meta, items))
+        }
+        Shape::PartialList(version) => {
+            let items = objects.map(|obj| obj.map(|obj| partial::object(&obj, version)));
+            let items = Value::List(items.collect::<Result<Vec<_>, _>>()?);
+            let api_version = format!("meta.k8s.io/{version}");
+            let list = object!({
+                "kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": meta, "items": items
+            });
+            tree(form, 200, &list)
+        }
+        Shape::Partial(_) => {
+            let what = go_type(call, "List");
+            let message =
+                format!("you requested PartialObjectMetadata, but the requested object is a list ({what})");
+            Err(Status::new(406, "NotAcceptable", message))
+        }
+        Shape::Table(version) => {
+            let options = table::Options::read(&call.query)?;
+            let rows = objects.map(|obj| obj.map(|obj| table::row(call, &obj, options.include)));
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            tree(form, 200, &table::table(version, meta, Some(table::columns(&*call.kind)), rows))
+        }
+    }
+}
+
+/// Items of built-in lists do not say what they are.
+fn item(call: &Call, obj: Value) -> Value {
+    match obj {
+        Value::Map(map) if !call.kind.stored_as_json() => Value::Map(without_type(&map)),
+        other => other,
+    }
+}
+
+fn whole(call: &Call, meta: Value, items: Vec<Value>) -> Value {
+    let (kind, api_version) = (call.info().list_kind.clone(), call.info().api_version(call.version()));
+    let mut map = Map::new();
+    if call.kind.stored_as_json() {
+        map.insert("apiVersion", api_version);
+        map.insert("items", Value::List(items));
+        map.insert("kind", kind);
+        map.insert("metadata", meta);
+    } else {
+        map.insert("kind", kind);
+        map.insert("apiVersion", api_version);
+        map.insert("metadata", meta);
+        map.insert("items", Value::List(items));
+    }
+    Value::Map(map)
+}
+
+fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
+    let info = call.info();
+    let api_version = info.api_version(call.version());
+    let type_text = format!(
+        "{{\"kind\":{},\"apiVersion\":{}",
+        json::to_string(&Value::from(info.kind.clone())),
+        json::to_string(&Value::from(api_version.as_str()))
+    );
+    let mut out = Vec::with_capacity(256 + list.entries.iter().map(|e| e.value.len() * 5 / 4 + 64).sum::<usize>());
+    let custom = call.kind.stored_as_json();
+    let (kind, meta) = (json::to_string(&Value::from(info.list_kind.clone())), json::to_string(meta));
+    let api_version = json::to_string(&Value::from(api_version));
+    let head = match custom {
+        true => format!("{{\"apiVersion\":{api_version},\"items\":["),
+        false => format!("{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{meta},\"items\":["),
+    };
+    out.extend_from_slice(head.as_bytes());
+    for (i, entry) in list.entries.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        let bytes = stored::json(&*call.kind, entry, call.version())?;
+        match bytes.strip_prefix(type_text.as_bytes()) {
+            Some(rest) if !custom => {
+                out.push(b'{');
+                out.extend_from_slice(rest.strip_prefix(b",").unwrap_or(rest));
+            }
+            _ => out.extend_from_slice(&bytes),
+        }
+    }
+    out.extend_from_slice(if custom { "]".to_owned() + &format!(",\"kind\":{kind},\"metadata\":{meta}}}\n") } else { "]}\n".to_owned() }.as_bytes());
+    Ok(bytes_of(200, Media::Json.content_type(), out.into()))
+}

@@ -1,0 +1,125 @@
+//! One request on a resource, after the permit: everything the edits and reads need to know of it.
+
+use crate::address::{Target, Verb};
+use crate::negotiate::Offer;
+use crate::query::Query;
+use crate::server::Server;
+use api::{Status, Value};
+use authz::Permit;
+use http::HeaderMap;
+use kinds::{Cx, Info, Kind};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use store::{Key, Space};
+
+pub struct Call {
+    pub server: Arc<Server>,
+    pub kind: Arc<dyn Kind>,
+    pub target: Target,
+    pub permit: Permit,
+    pub query: Query,
+    pub headers: HeaderMap,
+    /// The time of the request, RFC 3339 in whole seconds, and as unix seconds.
+    pub now: String,
+    pub now_secs: i64,
+    /// Each becomes a `Warning` header; in the order of their making, without repetitions.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+impl Call {
+    pub fn info(&self) -> &Info {
+        self.kind.info()
+    }
+
+    pub fn group(&self) -> &str {
+        &self.info().group
+    }
+
+    pub fn resource(&self) -> &str {
+        &self.info().plural
+    }
+
+    pub fn verb(&self) -> Verb {
+        self.target.verb.unwrap_or(Verb::Get)
+    }
+
+    /// The version that the request came by.
+    pub fn version(&self) -> &str {
+        &self.target.version
+    }
+
+    /// The namespace of the objects it is about, "" for cluster-scoped kinds.
+    pub fn namespace(&self) -> &str {
+        if self.info().namespaced { &self.target.namespace } else { "" }
+    }
+
+    pub fn space(&self) -> Space {
+        self.server.space(&*self.kind)
+    }
+
+    /// The key of a named object.
+    pub fn key(&self, name: &str) -> Key {
+        Key::new(&self.space(), rest(self.info(), self.namespace(), name))
+    }
+
+    pub fn offer(&self) -> Offer {
+        if self.kind.stored_as_json() { Offer::CUSTOM } else { Offer::BUILTIN }
+    }
+
+    pub fn not_found(&self, name: &str) -> Status {
+        Status::not_found(self.group(), self.resource(), name)
+    }
+
+    pub fn conflict(&self, name: &str, why: &str) -> Status {
+        Status::conflict(self.group(), self.resource(), name, why)
+    }
+
+    /// What `Kind` may know of this request.
+    pub fn cx(&self) -> Cx<'_> {
+        let caller = self.permit.caller();
+        Cx {
+            user: caller.name(),
+            uid: caller.uid(),
+            groups: caller.groups(),
+            now: &self.now,
+            subresource: &self.target.subresource,
+            version: &self.target.version,
+        }
+    }
+
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    pub fn user_agent(&self) -> &str {
+        self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Who owns the fields that this write sets: the manager named, or the first part of the user agent.
+    pub fn manager(&self, named: &str) -> String {
+        const MAX_MANAGER_LEN: usize = 128;
+        if !named.is_empty() {
+            return named.to_owned();
+        }
+        let agent = self.user_agent().split('/').next().unwrap_or_default();
+        let mut manager: String = agent.chars().filter(|c| !c.is_control()).collect();
+        while manager.len() > MAX_MANAGER_LEN {
+            manager.pop();
+        }
+        if manager.is_empty() { "unknown".to_owned() } else { manager }
+    }
+
+    /// The object's own name, or what will be generated from.
+    pub fn name_of(obj: &Value) -> &str {
+        obj.str_at(&["metadata", "name"])
+    }
+}
+
+/// The rest of a key: `NS/NAME` or `NAME`.
+pub fn rest(info: &Info, namespace: &str, name: &str) -> String {
+    if info.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+}

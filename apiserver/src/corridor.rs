@@ -1,0 +1,207 @@
+//! The corridor: the way of a request from the door to its answer. This is the file to open first.
+
+use crate::address::{Address, Target, Verb, address};
+use crate::answer::{self, Answer, gzip};
+use crate::call::Call;
+use crate::door::{Connection, HeaderView, RequestBody};
+use crate::edit::{self, collection, create, delete, patch, replace, scale};
+use crate::negotiate::{Form, Offer, negotiate};
+use crate::query::{ListOptions, Query};
+use crate::server::Server;
+use crate::{body, command, documents, read, route, stream, watch};
+use api::Status;
+use authn::{Caller, Credentials, Peer};
+use authz::Attributes;
+use http::{HeaderValue, Request, header, request::Parts};
+use kinds::Form as SubresourceForm;
+use std::sync::Arc;
+
+/// One request, from the door to its answer.
+pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer {
+    let timer = server.metrics.start(&server.clock);
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let place = address(parts.method.as_str(), parts.uri.path(), &query);
+    let is_gzip = gzip::is_accepted(&parts.headers);
+    let mut answer = match walk(&server, &parts, body, &query, &place).await {
+        Ok(answer) => answer,
+        Err(refused) => answer::with_warnings(answer::refusal(&refused.status, refused.form), &refused.warnings),
+    };
+    if is_gzip {
+        answer = gzip::compress(answer).await;
+    }
+    server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if let Ok(id) = HeaderValue::from_str(&server.ids.uuid()) {
+        headers.insert("audit-id", id);
+    }
+    answer
+}
+
+/// A refusal, with the form it is to be written in and what was warned of before.
+pub struct Refused {
+    pub status: Status,
+    pub form: Option<Form>,
+    pub warnings: Vec<String>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Refused { status, form: None, warnings: Vec::new() }
+    }
+}
+
+/// Who, may they, what: rooms 2 to 6, then the room that the address leads to.
+async fn walk(
+    server: &Arc<Server>,
+    parts: &Parts,
+    body: RequestBody,
+    query: &Query,
+    place: &Address,
+) -> Result<Answer, Refused> {
+    let caller = caller(server, parts).await?;
+    let attributes = attributes(place, parts, query);
+    let permit = server.authorizer.authorize(caller, attributes).await?;
+    let Address::Resource(target) = place else {
+        return documents::serve(server, parts, query, &permit).await;
+    };
+    let kind = match route::find(server, target, query) {
+        route::Found::Kind(kind) => kind,
+        route::Found::Refused(status) => {
+            let form = negotiate(&parts.headers, query, Offer::BUILTIN).ok();
+            return Err(Refused { status, form, warnings: Vec::new() });
+        }
+        route::Found::Nothing => return Ok(documents::not_found()),
+    };
+    let now = server.clock.now();
+    let call = Call {
+        server: server.clone(),
+        kind,
+        target: target.clone(),
+        permit,
+        query: query.clone(),
+        headers: parts.headers.clone(),
+        now: now.rfc3339(),
+        now_secs: now.secs,
+        warnings: parking_lot::Mutex::default(),
+    };
+    resource(call, body, parts).await
+}
+
+async fn caller(server: &Server, parts: &Parts) -> Result<Caller, Status> {
+    let stranger = Peer::default();
+    let connection = parts.extensions.get::<Arc<Connection>>();
+    let peer = connection.map_or(&stranger, |c| c.peer());
+    let headers = HeaderView(&parts.headers);
+    let credentials = Credentials { peer, headers: &headers, path: parts.uri.path() };
+    server.authenticator.authenticate(&credentials).await.map_err(Status::from)
+}
+
+/// What authorization is asked.
+fn attributes(place: &Address, parts: &Parts, query: &Query) -> Attributes {
+    match place {
+        Address::Other => Attributes::path(&parts.method.as_str().to_ascii_lowercase(), parts.uri.path()),
+        Address::Resource(target) => {
+            let method = parts.method.as_str().to_ascii_lowercase();
+            let verb = target.verb.map_or(method.as_str(), |verb| verb.as_str());
+            let mut attributes = Attributes::resource(verb, &target.group, &target.version, &target.resource);
+            attributes.subresource = target.subresource.as_str().into();
+            attributes.namespace = target.namespace.as_str().into();
+            attributes.name = named(target, query).into();
+            attributes.path = parts.uri.path().into();
+            attributes
+        }
+    }
+}
+
+/// Lists and watches of one name count as requests for it.
+fn named(target: &Target, query: &Query) -> String {
+    let listing = matches!(target.verb, Some(Verb::List | Verb::Watch | Verb::DeleteCollection));
+    if !target.name.is_empty() || !listing {
+        return target.name.clone();
+    }
+    let selector = api::selector::FieldSelector::parse(query.text("fieldSelector")).ok();
+    selector.and_then(|s| s.exact_value("metadata.name").map(str::to_owned)).unwrap_or_default()
+}
+
+/// A request for a resource, after the permit.
+async fn resource(call: Call, incoming: RequestBody, parts: &Parts) -> Result<Answer, Refused> {
+    if let Some(text) = call.kind.deprecation(call.version()) {
+        call.warn(text);
+    }
+    let subresource = call.info().find_subresource(&call.target.subresource).map(|s| s.form.clone());
+    if subresource == Some(SubresourceForm::Stream) {
+        return stream::serve(call, incoming, parts).await;
+    }
+    let form = negotiate(&call.headers, &call.query, call.offer())?;
+    if matches!(call.verb(), Verb::List | Verb::Watch) {
+        return list_or_watch(call, form).await.map_err(|status| Refused { status, form: Some(form), warnings: Vec::new() });
+    }
+    let outcome = match body::read(incoming).await {
+        Ok(bytes) => match subresource {
+            Some(SubresourceForm::Scale(paths)) => scaled(&call, form, &paths, &bytes).await,
+            Some(SubresourceForm::Command) => command::subresource(&call, form, &bytes).await,
+            _ if command::is_command(&call) => command::create(&call, form, &bytes).await,
+            _ => object(&call, form, &bytes).await,
+        },
+        Err(status) => Err(status),
+    };
+    let warnings = std::mem::take(&mut *call.warnings.lock());
+    match outcome {
+        Ok(answer) => Ok(answer::with_warnings(answer, &warnings)),
+        Err(status) => Err(Refused { status, form: Some(form), warnings }),
+    }
+}
+
+async fn list_or_watch(call: Call, form: Form) -> Result<Answer, Status> {
+    let watching = call.verb() == Verb::Watch;
+    let options = ListOptions::read(&call.query, watching)?;
+    if watching {
+        watch::check_media(form, call.offer())?;
+        return watch::watch(call, form, options).await;
+    }
+    let list = read::select(&call, &options).await?;
+    answer::list::list(&call, form, &list)
+}
+
+async fn scaled(call: &Call, form: Form, paths: &kinds::ScalePaths, bytes: &bytes::Bytes) -> Result<Answer, Status> {
+    let value = match call.verb() {
+        Verb::Get => scale::get(call, paths).await?,
+        _ => scale::write(call, paths, bytes).await?,
+    };
+    answer::tree(form, 200, &value)
+}
+
+/// The verbs on objects and their lenses.
+async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer, Status> {
+    match call.verb() {
+        Verb::Get => answer::entry(call, form, &*read::get(call).await?),
+        Verb::Create => answer::written(call, form, 201, create::create(call, bytes).await?),
+        Verb::Update => {
+            let written = replace::replace(call, bytes).await?;
+            let code = if written.created { 201 } else { 200 };
+            answer::written(call, form, code, written)
+        }
+        Verb::Patch => {
+            let (written, created) = patch::patch(call, bytes).await?;
+            answer::written(call, form, if created { 201 } else { 200 }, written)
+        }
+        Verb::Delete => deleted(call, form, delete::delete(call, bytes).await?),
+        Verb::DeleteCollection => {
+            let deleted = collection::delete_collection(call, bytes).await?;
+            answer::list::deleted(call, form, deleted.revision, deleted.objects)
+        }
+        Verb::List | Verb::Watch => Err(Status::internal("a list went the way of objects")),
+    }
+}
+
+/// Deletes answer with the object where the kind says so, and while it is still there.
+fn deleted(call: &Call, form: Form, deleted: edit::delete::Deleted) -> Result<Answer, Status> {
+    let details = edit::delete::details(call, &deleted.written.object);
+    if deleted.gone && !call.info().delete_returns_object {
+        return answer::tree(Form { shape: crate::negotiate::Shape::Whole, ..form }, 200, &api::status::success(Some(details)));
+    }
+    let code = if !deleted.gone && deleted.options.orphan_dependents == Some(false) { 202 } else { 200 };
+    answer::object(call, form, code, deleted.written.object)
+}

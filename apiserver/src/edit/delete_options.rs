@@ -1,0 +1,115 @@
+//! `DeleteOptions`: from the body or the query, checked as upstream does.
+
+use crate::body;
+use crate::call::Call;
+use crate::negotiate::Media;
+use crate::query::{Query, dry_run, dry_run_fault};
+use api::{Fault, Status, Value, json, proto, schema, yaml};
+use bytes::Bytes;
+use kinds::Propagation;
+
+/// How to delete.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    pub grace_secs: Option<i64>,
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub orphan_dependents: Option<bool>,
+    pub propagation: Option<String>,
+    pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    pub fn read(call: &Call, bytes: &Bytes) -> Result<Self, Status> {
+        let options = if bytes.is_empty() { Self::from_query(&call.query)? } else { Self::from_body(call, bytes)? };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn from_query(query: &Query) -> Result<Self, Status> {
+        let mut faults = Vec::new();
+        let dry_run = dry_run(query, &mut faults);
+        refuse(&faults)?;
+        let text = |name: &str| query.get(name).filter(|t| !t.is_empty()).map(str::to_owned);
+        Ok(DeleteOptions {
+            grace_secs: query.integer("gracePeriodSeconds")?,
+            uid: None,
+            resource_version: None,
+            orphan_dependents: query.has("orphanDependents").then(|| query.flag("orphanDependents")),
+            propagation: text("propagationPolicy"),
+            dry_run,
+        })
+    }
+
+    fn from_body(call: &Call, bytes: &Bytes) -> Result<Self, Status> {
+        let tree = tree(call, bytes)?;
+        let values: Vec<&str> = tree.list_at(&["dryRun"]).iter().filter_map(Value::as_str).collect();
+        if values.iter().any(|v| *v != "All") {
+            refuse(&[dry_run_fault(&values)])?;
+        }
+        let text = |path: &[&str]| tree.at(path).and_then(Value::as_str).map(str::to_owned);
+        Ok(DeleteOptions {
+            grace_secs: tree.i64_at(&["gracePeriodSeconds"]),
+            uid: text(&["preconditions", "uid"]),
+            resource_version: text(&["preconditions", "resourceVersion"]),
+            orphan_dependents: tree.get("orphanDependents").and_then(Value::as_bool),
+            propagation: text(&["propagationPolicy"]),
+            dry_run: !values.is_empty(),
+        })
+    }
+
+    fn check(&self) -> Result<(), Status> {
+        let mut faults = Vec::new();
+        if let Some(policy) = &self.propagation {
+            if self.orphan_dependents.is_some() {
+                let detail = "orphanDependents and deletionPropagation cannot be both set";
+                faults.push(Fault::invalid("propagationPolicy", policy.as_str(), detail));
+            }
+            if !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan") {
+                let supported = ["Background", "Foreground", "Orphan", "nil"];
+                faults.push(Fault::not_supported("propagationPolicy", policy.as_str(), &supported));
+            }
+        }
+        refuse(&faults)
+    }
+
+    /// What the caller wants to become of dependents, when it says.
+    pub fn wanted_propagation(&self) -> Option<Propagation> {
+        match (self.orphan_dependents, self.propagation.as_deref()) {
+            (Some(true), _) | (None, Some("Orphan")) => Some(Propagation::Orphan),
+            (Some(false), _) | (None, Some("Background")) => Some(Propagation::Background),
+            (None, Some("Foreground")) => Some(Propagation::Foreground),
+            _ => None,
+        }
+    }
+}
+
+fn refuse(faults: &[Fault]) -> Result<(), Status> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", faults))
+}
+
+fn tree(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
+    let media = body::media(&call.headers, call.offer())?;
+    let (ty, schema) = match schema::builtin_type("", "v1", "DeleteOptions") {
+        Some(ty) => (ty, schema::builtin()),
+        None => return Err(Status::internal("DeleteOptions is not in the schema")),
+    };
+    let expected = body::Expected { group: "", version: "v1", kind: "DeleteOptions", schema, ty };
+    let bad = |why: String| body::unrecognized(expected.kind, &why, bytes);
+    let raw = match media {
+        Media::Json => json::parse(bytes)
+            .map_err(|e| bad(format!("couldn't get version/kind; json parse error: {e}")))?,
+        Media::Yaml => yaml::parse(bytes).map_err(|e| bad(format!("yaml: {e}")))?,
+        Media::Protobuf => {
+            let envelope = proto::unwrap(bytes).map_err(|e| bad(e.to_string()))?;
+            return proto::decode(schema, ty, envelope.raw).map_err(|e| bad(e.to_string()));
+        }
+    };
+    let decoded = schema::decode(schema, ty, raw, false).map_err(|e| {
+        Status::bad_request(format!("DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"))
+    })?;
+    Ok(decoded.value)
+}

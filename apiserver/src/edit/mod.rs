@@ -1,0 +1,152 @@
+//! Edits: the only part of a request that depends on the verb. Every change of an object, whatever the verb, ends in
+//! one of three ways here: `create`, `change` (with its one retry loop) or `delete`.
+
+pub mod apply;
+pub mod change;
+pub mod collection;
+pub mod create;
+pub mod delete;
+mod delete_options;
+pub mod patch;
+pub mod replace;
+pub mod scale;
+
+
+use crate::call::Call;
+use crate::stored;
+use admission::{Operation, Review};
+use api::{Fault, Status, Value};
+use std::sync::Arc;
+use store::{Committed, Entry, Error, Txn};
+
+/// What a write came to: the object as it is now, in the stored version.
+pub struct Written {
+    pub object: Value,
+    /// What the store holds now; none after a dry run or when the write was the object's end.
+    pub entry: Option<Arc<Entry>>,
+    pub created: bool,
+}
+
+/// Why a commit did not happen.
+pub enum Refused {
+    /// Somebody else was first.
+    Conflict,
+    Failed(Status),
+}
+
+/// Commits one transaction.
+pub async fn commit(call: &Call, txn: Txn) -> Result<Committed, Refused> {
+    call.server.store.commit(txn).await.map_err(|e| match e {
+        Error::Conflict(_) => Refused::Conflict,
+        other => Refused::Failed(store_failure(&other)),
+    })
+}
+
+/// A failure of the store that is nobody's fault who asked.
+pub fn store_failure(error: &Error) -> Status {
+    match error {
+        Error::Unavailable(why) => {
+            let mut status = Status::new(500, "InternalError", format!("Internal error occurred: {why}"));
+            status.retry_after_secs = Some(1);
+            status
+        }
+        other => Status::internal(other),
+    }
+}
+
+/// Runs the admission plugins that may change the object.
+pub async fn admit(
+    call: &Call,
+    operation: Operation,
+    name: &str,
+    object: Option<&mut Value>,
+    old: Option<&Value>,
+    dry_run: bool,
+) -> Result<(), Status> {
+    review(call, operation, name, object, old, dry_run, true).await
+}
+
+/// Runs the admission plugins that may only refuse.
+pub async fn admission_check(
+    call: &Call,
+    operation: Operation,
+    name: &str,
+    object: Option<&mut Value>,
+    old: Option<&Value>,
+    dry_run: bool,
+) -> Result<(), Status> {
+    review(call, operation, name, object, old, dry_run, false).await
+}
+
+async fn review(
+    call: &Call,
+    operation: Operation,
+    name: &str,
+    object: Option<&mut Value>,
+    old: Option<&Value>,
+    dry_run: bool,
+    mutate: bool,
+) -> Result<(), Status> {
+    let cx = call.cx();
+    let mut warnings = Vec::new();
+    let mut review = Review {
+        operation,
+        kind: &*call.kind,
+        version: call.version(),
+        namespace: call.namespace(),
+        name,
+        subresource: &call.target.subresource,
+        object,
+        old,
+        user: cx.user,
+        uid: cx.uid,
+        groups: cx.groups,
+        dry_run,
+        warnings: &mut warnings,
+    };
+    let reader: &dyn admission::Reader = &*call.server;
+    let chain = &call.server.admission;
+    let outcome =
+        if mutate { chain.admit(&mut review, reader).await } else { chain.validate(&mut review, reader).await };
+    warnings.into_iter().for_each(|text| call.warn(text));
+    outcome
+}
+
+/// 422 when there are faults.
+pub fn refuse(call: &Call, name: &str, faults: &[Fault]) -> Result<(), Status> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let kind = call.info().kind.as_str();
+    Err(Status::invalid(call.group(), kind, name, faults))
+}
+
+/// Warnings of the kind about a new object or a change.
+pub fn warn(call: &Call, new: &Value, old: Option<&Value>) {
+    for text in call.kind.warn(new, old, &call.cx()) {
+        call.warn(text);
+    }
+}
+
+/// The body's namespace must be the request's, or nothing. Cluster-scoped objects lose theirs.
+pub fn settle_namespace(call: &Call, obj: &mut Value) -> Result<(), Status> {
+    let wanted = call.namespace();
+    let given = obj.str_at(&["metadata", "namespace"]);
+    if given == wanted {
+        return Ok(());
+    }
+    if wanted.is_empty() {
+        obj.unset(&["metadata", "namespace"]);
+        return Ok(());
+    }
+    if given.is_empty() {
+        obj.set(&["metadata", "namespace"], wanted);
+        return Ok(());
+    }
+    Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+}
+
+/// Normalises a tree of the stored version after it was worked on.
+pub fn tidy(call: &Call, obj: &mut Value) -> Result<(), Status> {
+    stored::normalise(&*call.kind, &call.info().storage_version, obj)
+}

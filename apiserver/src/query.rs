@@ -1,0 +1,306 @@
+//! The query of a request: `?watch=true&limit=5`, decoded once, and the option structs that verbs read from it.
+//! Bad options are answered as upstream does: unparsable numbers are 400, contradictions 422.
+
+use api::{Fault, Status, Value};
+
+/// Decoded pairs in the order given; a name may occur more than once.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Decodes `a=b&c=d` with `+` and `%XX`; bad escapes are kept as they came.
+    pub fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|p| !p.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (unescape(key, true), unescape(value, true))
+        });
+        Query(pairs.collect())
+    }
+
+    /// The first value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The first value, "" when the name is missing.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(k, _)| k == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// True unless missing, "", "0" or "false": how upstream reads booleans in queries.
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(is_true)
+    }
+
+    /// An integer; unparsable text is 400 in Go's words. Empty counts as missing.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, Status> {
+        match self.get(name) {
+            None | Some("") => Ok(None),
+            Some(text) => parse_int(text).map(Some),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn is_true(text: &str) -> bool {
+    !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
+}
+
+fn parse_int(text: &str) -> Result<i64, Status> {
+    let why = match text.parse::<i64>() {
+        Ok(n) => return Ok(n),
+        Err(e) if matches!(e.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow) => {
+            "value out of range"
+        }
+        Err(_) => "invalid syntax",
+    };
+    Err(Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", api::quote(text))))
+}
+
+/// `%XX` (and `+` for a blank in queries); what is no escape stays as it is.
+pub fn unescape(text: &str, plus: bool) -> String {
+    if !text.contains(['%', '+']) {
+        return text.to_owned();
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while let Some(&b) = bytes.get(i) {
+        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+        match (b, hex(i + 1), hex(i + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                i += 3;
+                continue;
+            }
+            (b'+', ..) if plus => out.push(b' '),
+            _ => out.push(b),
+        }
+        i += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Options of every write (`CreateOptions`, `UpdateOptions`, `PatchOptions`, and the dry run of `DeleteOptions`).
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    pub dry_run: bool,
+    pub field_manager: String,
+    pub field_validation: FieldValidation,
+    /// Only for apply.
+    pub force: bool,
+}
+
+/// What becomes of unknown and duplicate fields of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// Which options struct a write has; names it in refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionsKind {
+    Create,
+    Update,
+    /// `apply`: true for server-side apply, which needs a manager and may force.
+    Patch {
+        apply: bool,
+    },
+}
+
+impl OptionsKind {
+    fn name(self) -> &'static str {
+        match self {
+            OptionsKind::Create => "CreateOptions",
+            OptionsKind::Update => "UpdateOptions",
+            OptionsKind::Patch { .. } => "PatchOptions",
+        }
+    }
+}
+
+const MAX_MANAGER_LEN: usize = 128;
+
+impl WriteOptions {
+    pub fn read(query: &Query, kind: OptionsKind) -> Result<Self, Status> {
+        let mut faults = Vec::new();
+        let manager = query.text("fieldManager");
+        if let OptionsKind::Patch { apply } = kind {
+            if !apply && query.has("force") {
+                faults.push(Fault::forbidden("force", "may not be specified for non-apply patch"));
+            }
+            if apply && manager.is_empty() {
+                faults.push(Fault::required("fieldManager", "is required for apply patch"));
+            }
+        }
+        faults.extend(manager_faults(manager));
+        let dry_run = dry_run(query, &mut faults);
+        let text = query.text("fieldValidation");
+        let field_validation = match text {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            _ => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                faults.push(Fault::not_supported("fieldValidation", text, &supported));
+                FieldValidation::Ignore
+            }
+        };
+        if !faults.is_empty() {
+            return Err(Status::invalid("meta.k8s.io", kind.name(), "", &faults));
+        }
+        Ok(WriteOptions { dry_run, field_manager: manager.to_owned(), field_validation, force: query.flag("force") })
+    }
+}
+
+fn manager_faults(manager: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if manager.len() > MAX_MANAGER_LEN {
+        faults.push(Fault::too_long("fieldManager", MAX_MANAGER_LEN));
+    }
+    for (i, c) in manager.char_indices() {
+        if c.is_control() {
+            let detail = format!("invalid character {} (at position {i})", api::quote(&c.to_string()).replace('"', ""));
+            faults.push(Fault::invalid("fieldManager", manager, format!("{detail}, should not contain non-printable")));
+            break;
+        }
+    }
+    faults
+}
+
+/// `dryRun=All`, once or more; anything else is a fault.
+pub fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
+    let values = query.all("dryRun");
+    if values.iter().any(|v| *v != "All") {
+        faults.push(dry_run_fault(&values));
+        return false;
+    }
+    !values.is_empty()
+}
+
+/// The fault of unsupported dry-run values.
+pub fn dry_run_fault(values: &[&str]) -> Fault {
+    let list = Value::List(values.iter().map(|v| Value::from(*v)).collect());
+    Fault::not_supported("dryRun", list, &["All"])
+}
+
+/// Options of lists and watches.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    pub label_selector: String,
+    pub field_selector: String,
+    pub watch: bool,
+    pub allow_bookmarks: bool,
+    pub resource_version: String,
+    pub version_match: String,
+    pub timeout_secs: Option<u64>,
+    pub limit: usize,
+    pub continue_token: String,
+    pub send_initial_events: Option<bool>,
+}
+
+impl ListOptions {
+    /// Reads and checks; `watch` is what the path and the query together ask for.
+    pub fn read(query: &Query, watch: bool) -> Result<Self, Status> {
+        let timeout = query.integer("timeoutSeconds")?;
+        let limit = query.integer("limit")?.unwrap_or(0);
+        let options = ListOptions {
+            label_selector: query.text("labelSelector").to_owned(),
+            field_selector: query.text("fieldSelector").to_owned(),
+            watch,
+            allow_bookmarks: query.flag("allowWatchBookmarks"),
+            resource_version: query.text("resourceVersion").to_owned(),
+            version_match: query.text("resourceVersionMatch").to_owned(),
+            timeout_secs: timeout.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+            limit: usize::try_from(limit).unwrap_or(0),
+            continue_token: query.text("continue").to_owned(),
+            send_initial_events: query.get("sendInitialEvents").map(is_true),
+        };
+        let faults = options.faults();
+        if faults.is_empty() { Ok(options) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", &faults)) }
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        if self.watch { self.watch_faults() } else { self.list_faults() }
+    }
+
+    fn watch_faults(&self) -> Vec<Fault> {
+        const FIELD: &str = "resourceVersionMatch";
+        let mut faults = Vec::new();
+        let set = !self.version_match.is_empty();
+        if self.send_initial_events.is_some() {
+            if self.version_match != "NotOlderThan" {
+                let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                faults.push(Fault::forbidden(FIELD, detail));
+            }
+            if set && self.version_match != "NotOlderThan" {
+                faults.push(Fault::not_supported(FIELD, self.version_match.as_str(), &["NotOlderThan"]));
+            }
+        } else if set {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            faults.push(Fault::forbidden(FIELD, detail));
+        }
+        if !self.continue_token.is_empty() {
+            faults.push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+        faults
+    }
+
+    fn list_faults(&self) -> Vec<Fault> {
+        const FIELD: &str = "resourceVersionMatch";
+        let mut faults = Vec::new();
+        if !self.version_match.is_empty() {
+            if self.resource_version.is_empty() {
+                let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                faults.push(Fault::forbidden(FIELD, detail));
+            }
+            if !self.continue_token.is_empty() {
+                faults.push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+            }
+            if !matches!(self.version_match.as_str(), "Exact" | "NotOlderThan") {
+                let supported = ["Exact", "NotOlderThan"];
+                faults.push(Fault::not_supported(FIELD, self.version_match.as_str(), &supported));
+            }
+            if self.version_match == "Exact" && self.resource_version == "0" {
+                let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                faults.push(Fault::forbidden(FIELD, detail));
+            }
+        }
+        if self.send_initial_events.is_some() {
+            faults.push(Fault::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_decoded_and_broken_ones_kept() {
+        let query = Query::parse("labelSelector=a%3Db,c+in+(d)&x=%zz&dryRun=All&flag");
+        assert_eq!(query.text("labelSelector"), "a=b,c in (d)");
+        assert_eq!(query.text("x"), "%zz");
+        assert!(query.flag("flag"));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_bad_requests() {
+        let status = Query::parse("limit=x").integer("limit").unwrap_err();
+        assert_eq!(status.message, "strconv.ParseInt: parsing \"x\": invalid syntax");
+    }
+}

@@ -1,0 +1,77 @@
+//! Which objects a list or watch is about: label and field selectors, parsed once.
+
+use crate::call::Call;
+use crate::query::ListOptions;
+use crate::stored::Facts;
+use api::{Status, Value, selector};
+use store::Scope;
+
+/// Parsed selectors and the part of the keys they leave.
+pub struct Selection {
+    labels: selector::LabelSelector,
+    fields: selector::FieldSelector,
+    /// The keys to look at.
+    pub scope: Scope,
+    everything: bool,
+}
+
+impl Selection {
+    pub fn read(call: &Call, options: &ListOptions) -> Result<Self, Status> {
+        let labels = selector::LabelSelector::parse(&options.label_selector).map_err(Status::bad_request)?;
+        let fields = selector::FieldSelector::parse(&options.field_selector).map_err(Status::bad_request)?;
+        check_fields(call, &fields)?;
+        let scope = scope(call, &fields);
+        let by_name = matches!(scope, Scope::Key(_));
+        let everything = labels.is_empty() && (fields.is_empty() || by_name && fields.terms().len() == 1);
+        Ok(Selection { labels, fields, scope, everything })
+    }
+
+    /// True when every object of the scope is wanted, so that nothing needs to be looked into.
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    pub fn matches(&self, facts: &Facts) -> bool {
+        self.labels.matches_with(|key| facts.label(key))
+            && self.fields.matches(|field| facts.field(field).unwrap_or_default())
+    }
+}
+
+/// Refuses fields that the kind does not select by.
+fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Status> {
+    let own = call.kind.fields(&Value::map());
+    for requirement in fields.terms() {
+        let field = requirement.field.as_str();
+        let known = matches!(field, "metadata.name" | "metadata.namespace") || own.iter().any(|(label, _)| *label == field);
+        if known {
+            continue;
+        }
+        let message = if call.kind.words_fields_itself() {
+            format!("field label not supported: {field}")
+        } else if call.kind.stored_as_json() {
+            format!("field label not supported: {field}")
+        } else {
+            format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        };
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
+}
+
+/// One key when a name is given together with its namespace, else the namespace, else everything.
+fn scope(call: &Call, fields: &selector::FieldSelector) -> Scope {
+    let namespace = match call.namespace() {
+        "" => fields.exact_value("metadata.namespace").unwrap_or_default(),
+        namespace => namespace,
+    };
+    let name = match call.target.name.as_str() {
+        "" => fields.exact_value("metadata.name").unwrap_or_default(),
+        name => name,
+    };
+    match (call.info().namespaced, namespace, name) {
+        (false, _, "") | (true, "", _) => Scope::All,
+        (false, _, name) => Scope::key(name),
+        (true, namespace, "") => Scope::prefix(&format!("{namespace}/")),
+        (true, namespace, name) => Scope::key(&format!("{namespace}/{name}")),
+    }
+}

@@ -1,0 +1,146 @@
+//! The server: what all requests share.
+
+use crate::metrics::Metrics;
+use crate::stored;
+use admission::Chain;
+use api::Value;
+use arc_swap::ArcSwap;
+use authn::Authenticator;
+use authz::Authorizer;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kinds::{Kind, Registry};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use stdx::{Clock, Ids};
+use store::{Key, ListQuery, Scope, Space, Store};
+
+/// What all requests share.
+pub struct Server {
+    pub store: Store,
+    registry: ArcSwap<Registry>,
+    /// One change of the registry at a time.
+    registering: Mutex<()>,
+    pub authenticator: Authenticator,
+    pub authorizer: Authorizer,
+    pub admission: Chain,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub metrics: Metrics,
+    pub documents: crate::documents::Documents,
+    spaces: RwLock<HashMap<String, Space>>,
+    pub drain: crate::door::Drain,
+    pub issuer: crate::command::token::Issuer,
+}
+
+impl Server {
+    #[expect(clippy::too_many_arguments, reason = "the one place that puts the rooms together")]
+    pub fn new(
+        store: Store,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        admission: Chain,
+        clock: Clock,
+        ids: Ids,
+        drain: crate::door::Drain,
+        issuer: crate::command::token::Issuer,
+    ) -> Self {
+        Server {
+            store,
+            registry: ArcSwap::from_pointee(Registry::builtin()),
+            registering: Mutex::new(()),
+            authenticator,
+            authorizer,
+            admission,
+            clock,
+            ids,
+            metrics: Metrics::default(),
+            documents: crate::documents::Documents::default(),
+            spaces: RwLock::default(),
+            drain,
+            issuer,
+        }
+    }
+
+    /// The kinds that are served now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// Changes the list of kinds; documents computed from it are made anew when next asked for.
+    pub fn register(&self, change: impl FnOnce(&mut Registry)) {
+        let _one = self.registering.lock();
+        let mut registry = Registry::clone(&self.registry.load());
+        change(&mut registry);
+        self.registry.store(Arc::new(registry));
+        self.documents.forget();
+    }
+
+    /// The kind's place in the store.
+    pub fn space(&self, kind: &dyn Kind) -> Space {
+        let prefix = kind.info().prefix.as_str();
+        if let Some(space) = self.spaces.read().get(prefix) {
+            return space.clone();
+        }
+        self.spaces.write().entry(prefix.to_owned()).or_insert_with(|| Space::new(prefix)).clone()
+    }
+
+    /// Seconds until a watch without a timeout of its own ends: from `min` to twice that, so that not all end at once.
+    pub fn watch_timeout_secs(&self, min: u64) -> u64 {
+        let mut bytes = [0; 2];
+        self.ids.fill(&mut bytes);
+        min + u64::from(u16::from_le_bytes(bytes)) % min.max(1)
+    }
+
+    /// Returns once the server is told to stop.
+    pub async fn stopping(&self) {
+        self.drain.started().await;
+    }
+
+    /// An object of any kind in the stored version.
+    pub async fn find(&self, group: &str, resource: &str, namespace: &str, name: &str, latest: bool) -> Option<Value> {
+        let registry = self.registry();
+        let kind = registry.find(group, resource)?;
+        let key = Key::new(&self.space(&**kind), crate::call::rest(kind.info(), namespace, name));
+        let found = if latest { self.store.get(&key).await } else { self.store.get_stale(&key).await };
+        let entry = found.ok()??;
+        stored::decode(&**kind, &entry).ok()
+    }
+
+    /// All objects of a kind in a namespace, or everywhere.
+    pub async fn find_all(&self, group: &str, resource: &str, namespace: &str) -> Vec<Value> {
+        let registry = self.registry();
+        let Some(kind) = registry.find(group, resource) else { return Vec::new() };
+        let scope = if namespace.is_empty() { Scope::All } else { Scope::prefix(&format!("{namespace}/")) };
+        let query = ListQuery { scope, ..ListQuery::default() };
+        let Ok(page) = self.store.list(&self.space(&**kind), &query).await else { return Vec::new() };
+        page.entries.iter().filter_map(|entry| stored::decode(&**kind, entry).ok()).collect()
+    }
+}
+
+impl admission::Reader for Server {
+    fn get<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<Value>> {
+        self.find(group, resource, namespace, name, false).boxed()
+    }
+
+    fn get_latest<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<Value>> {
+        self.find(group, resource, namespace, name, true).boxed()
+    }
+
+    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> BoxFuture<'a, Vec<Value>> {
+        self.find_all(group, resource, namespace).boxed()
+    }
+}

@@ -1,0 +1,164 @@
+//! Between objects and what rests in the store: built-in kinds as upstream's protobuf envelope, custom kinds as JSON.
+//!
+//! Beside each stored value hangs a `View`: the JSON that answers are made of, and the labels and fields that
+//! selectors ask for, each made once when first needed and shared by gets, lists and watches. The resource version
+//! is not stored: it is the revision of the write, put in when a value is read.
+
+use api::{Status, Str, Value, json, proto, schema};
+use bytes::Bytes;
+use kinds::Kind;
+use std::sync::{Arc, OnceLock};
+use store::Entry;
+
+/// What is cached beside a stored value.
+#[derive(Default)]
+struct View {
+    json: OnceLock<Bytes>,
+    facts: OnceLock<Facts>,
+}
+
+/// What selectors ask for.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub name: String,
+    pub namespace: String,
+    pub labels: Vec<(Str, Str)>,
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Facts {
+    pub fn of(kind: &dyn Kind, obj: &Value) -> Self {
+        let labels = obj.map_at(&["metadata", "labels"]).into_iter().flat_map(|m| m.iter());
+        Facts {
+            name: obj.str_at(&["metadata", "name"]).to_owned(),
+            namespace: obj.str_at(&["metadata", "namespace"]).to_owned(),
+            labels: labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().into())).collect(),
+            fields: kind.fields(obj),
+        }
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    pub fn field(&self, label: &str) -> Option<&str> {
+        match label {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            _ => self.fields.iter().find(|(k, _)| *k == label).map(|(_, v)| v.as_str()),
+        }
+    }
+}
+
+fn view(entry: &Entry) -> &View {
+    static EMPTY: OnceLock<View> = OnceLock::new();
+    let any = entry.ext.get_or_init(|| Arc::new(View::default()));
+    any.downcast_ref::<View>().unwrap_or_else(|| EMPTY.get_or_init(View::default))
+}
+
+/// The bytes to store of an object in the stored version; the resource version is left out.
+pub fn encode(kind: &dyn Kind, obj: &Value) -> Result<Bytes, Status> {
+    let mut obj = obj.clone();
+    obj.unset(&["metadata", "resourceVersion"]);
+    if kind.stored_as_json() {
+        return Ok(json::to_vec(&obj).into());
+    }
+    let info = kind.info();
+    let (schema, ty) = kind_type(kind, &info.storage_version)?;
+    let raw = proto::encode(schema, ty, &obj);
+    Ok(proto::wrap(&info.api_version(&info.storage_version), &info.kind, &raw).into())
+}
+
+/// The object of a stored value, in the stored version, with its resource version.
+pub fn decode(kind: &dyn Kind, entry: &Entry) -> Result<Value, Status> {
+    decode_at(kind, &entry.value, entry.mod_revision)
+}
+
+/// As `decode`, with another resource version (deletions show the revision of the deletion).
+pub fn decode_at(kind: &dyn Kind, bytes: &[u8], revision: u64) -> Result<Value, Status> {
+    let mut obj = if bytes.first() == Some(&b'{') { decode_json(kind, bytes)? } else { decode_proto(kind, bytes)? };
+    obj.set(&["metadata", "resourceVersion"], revision.to_string());
+    normalise(kind, &kind.info().storage_version, &mut obj)?;
+    Ok(obj)
+}
+
+fn decode_json(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
+    json::parse(bytes).map_err(|e| corrupt(kind, &e))
+}
+
+fn decode_proto(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
+    let info = kind.info();
+    let envelope = proto::unwrap(bytes).map_err(|e| corrupt(kind, &e))?;
+    let stored = envelope.api_version.rsplit('/').next().unwrap_or_default().to_owned();
+    let (schema, ty) = kind_type(kind, &stored)?;
+    let mut obj = proto::decode(schema, ty, envelope.raw).map_err(|e| corrupt(kind, &e))?;
+    obj.set(&["kind"], info.kind.clone());
+    obj.set(&["apiVersion"], envelope.api_version);
+    if stored != info.storage_version.as_str() {
+        kind.convert(&mut obj, &stored, &info.storage_version);
+        obj.set(&["apiVersion"], info.api_version(&info.storage_version));
+    }
+    Ok(obj)
+}
+
+fn corrupt(kind: &dyn Kind, why: &dyn std::fmt::Display) -> Status {
+    Status::internal(format!("a stored {} cannot be decoded: {why}", kind.info().kind))
+}
+
+fn kind_type<'a>(kind: &'a dyn Kind, version: &str) -> Result<(&'a api::Schema, schema::TypeId), Status> {
+    kind.schema(version).ok_or_else(|| Status::internal(format!("no schema for {} {version}", kind.info().kind)))
+}
+
+/// Brings a tree into the form in which Go would write it: order of fields, zero values, empty structs.
+pub fn normalise(kind: &dyn Kind, version: &str, obj: &mut Value) -> Result<(), Status> {
+    if kind.stored_as_json() {
+        return Ok(());
+    }
+    let (schema, ty) = kind_type(kind, version)?;
+    schema::normalise(schema, ty, obj).map_err(|e| Status::internal(format!("{}: {e}", kind.info().kind)))
+}
+
+/// An object from the stored version into a served one.
+pub fn to_version(kind: &dyn Kind, mut obj: Value, version: &str) -> Result<Value, Status> {
+    convert(kind, &mut obj, &kind.info().storage_version.clone(), version)?;
+    Ok(obj)
+}
+
+/// An object from one served version into another.
+pub fn convert(kind: &dyn Kind, obj: &mut Value, from: &str, to: &str) -> Result<(), Status> {
+    if from == to {
+        return Ok(());
+    }
+    kind.convert(obj, from, to);
+    obj.set(&["apiVersion"], kind.info().api_version(to));
+    normalise(kind, to, obj)
+}
+
+/// The JSON of a stored value in a served version, with its resource version and without a final newline. Cached
+/// for the stored version.
+pub fn json(kind: &dyn Kind, entry: &Entry, version: &str) -> Result<Bytes, Status> {
+    if version != kind.info().storage_version.as_str() {
+        return Ok(json::to_vec(&to_version(kind, decode(kind, entry)?, version)?).into());
+    }
+    let view = view(entry);
+    if let Some(bytes) = view.json.get() {
+        return Ok(bytes.clone());
+    }
+    let bytes = Bytes::from(json::to_vec(&decode(kind, entry)?));
+    Ok(view.json.get_or_init(|| bytes).clone())
+}
+
+/// Remembers the JSON of an object that was just written.
+pub fn remember_json(entry: &Entry, bytes: Bytes) {
+    let _ = view(entry).json.set(bytes);
+}
+
+/// The labels and fields of a stored value.
+pub fn facts<'a>(kind: &dyn Kind, entry: &'a Entry) -> Result<&'a Facts, Status> {
+    let view = view(entry);
+    if let Some(facts) = view.facts.get() {
+        return Ok(facts);
+    }
+    let facts = Facts::of(kind, &decode(kind, entry)?);
+    Ok(view.facts.get_or_init(|| facts))
+}
