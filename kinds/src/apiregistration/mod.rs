@@ -1,9 +1,11 @@
 //! The apiregistration.k8s.io group.
 
+mod api_service;
+
 use crate::Kind;
 use std::sync::Arc;
 
 /// Kinds of the group, in the order of discovery.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    Vec::new()
+    vec![Arc::new(api_service::APIService::new())]
 }
