@@ -14,23 +14,27 @@
 //!    owner attaches to it (`ext`) is shared with it.
 //! 6. History is bounded by count, bytes and age ([`HistoryLimits`]); idle is idle: nothing polls.
 
+// The tests of `tests/` share their engines with those in here.
+#[cfg(test)]
+extern crate self as store;
+
 mod embedded;
 mod engine;
 mod entry;
 mod error;
 mod etcd;
 mod expiry;
+mod handle;
 mod index;
 mod key;
 mod memory;
-mod store;
 mod txn;
 mod watch;
 
 pub use entry::{Attachment, Entry, Event, EventKind};
 pub use error::{Conflict, Error};
+pub use handle::{Backend, Store, StoreConfig};
 pub use index::{HistoryLimits, ListQuery, Page, SpaceStats};
 pub use key::{Key, Revision, Scope, Space};
-pub use store::{Backend, Store, StoreConfig};
 pub use txn::{Committed, Txn, Write};
 pub use watch::Watch;

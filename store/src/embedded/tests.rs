@@ -3,8 +3,8 @@
 use super::lock::{DATA, DirLock};
 use super::record::{FORMAT, FORMAT_KEY};
 use super::*;
+use crate::handle::{Store, StoreConfig};
 use crate::key::{Key, Scope};
-use crate::store::{Store, StoreConfig};
 use std::fs;
 use std::time::Duration;
 

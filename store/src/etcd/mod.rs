@@ -10,6 +10,8 @@ mod compactor;
 mod feed;
 mod lease;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use crate::engine::{Engine, Pending};
