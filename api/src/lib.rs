@@ -6,6 +6,7 @@
 mod fault;
 pub mod int_or_string;
 pub mod json;
+pub mod merge;
 pub mod names;
 pub mod proto;
 pub mod quantity;
