@@ -116,14 +116,14 @@ impl Files<'_> {
         self.dir.unwrap_or(Path::new("")).join(name)
     }
 
-    /// A file's text; `None` when it is not there.
+    /// A file's text; `None` when it is not there, or empty, as a loss of power may leave it.
     fn read(&self, name: &str) -> Result<Option<String>, PkiError> {
         if self.dir.is_none() {
             return Ok(None);
         }
         let path = self.path(name);
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 Err(PkiError::damaged(&path, "not a text"))

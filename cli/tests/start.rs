@@ -1,5 +1,7 @@
 //! The binary from outside: how it starts, who it lets in, how it ends, and how it refuses to start.
 
+#![allow(clippy::unwrap_used)] // everything here is a test
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

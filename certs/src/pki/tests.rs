@@ -50,7 +50,7 @@ fn damaged_issues_are_made_again_and_damaged_authorities_are_an_error() {
     assert_ne!(first.server.certificate_pem, second.server.certificate_pem);
     assert_ne!(first.admin.certificate_pem, second.admin.certificate_pem);
     for (file, content) in
-        [("ca.crt", "torn"), ("ca.key", "torn"), ("sa.key", "torn"), ("front-proxy-ca.crt", "")]
+        [("ca.crt", "torn"), ("ca.key", "torn"), ("sa.key", "torn"), ("front-proxy-ca.crt", "x")]
     {
         let path = dir.path().join(file);
         let kept = fs::read(&path).unwrap();
@@ -67,7 +67,8 @@ fn a_crash_between_key_and_certificate_is_completed_with_the_same_key() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Pki::open(dir.path(), &names(&["localhost"]), NOW);
     let first = open().unwrap();
-    fs::remove_file(dir.path().join("ca.crt")).unwrap();
+    fs::write(dir.path().join("ca.crt"), "").unwrap();
+    fs::remove_file(dir.path().join("front-proxy-ca.crt")).unwrap();
     let second = open().unwrap();
     assert_eq!(first.ca.key_pem(), second.ca.key_pem());
     assert_eq!(first.admin.certificate_pem, second.admin.certificate_pem, "still ours: same key");
