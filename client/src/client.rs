@@ -1,0 +1,152 @@
+//! Requests: one method a verb, objects as trees.
+
+use crate::connection::{Connection, Dial};
+use crate::watch::WatchStream;
+use crate::{Error, Resource};
+use api::{Value, json};
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A client with the identity of whoever dials. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    connection: Arc<Connection>,
+    user_agent: Arc<str>,
+}
+
+impl Client {
+    /// `user_agent` names the component; it becomes the manager of the fields it writes.
+    pub fn new(dial: Dial, user_agent: &str) -> Self {
+        Client { connection: Arc::new(Connection::new(dial)), user_agent: user_agent.into() }
+    }
+
+    pub async fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, Error> {
+        self.call(Method::GET, &resource.object(namespace, name), None).await
+    }
+
+    /// `None` when there is no such object.
+    pub async fn find(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        match self.get(resource, namespace, name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The list object; `query` without `?`, such as `labelSelector=a%3Db`.
+    pub async fn list(&self, resource: &Resource, namespace: &str, query: &str) -> Result<Value, Error> {
+        self.call(Method::GET, &with_query(resource.collection(namespace), query), None).await
+    }
+
+    pub async fn create(&self, resource: &Resource, namespace: &str, object: &Value) -> Result<Value, Error> {
+        self.call(Method::POST, &resource.collection(namespace), Some((JSON, object))).await
+    }
+
+    /// Replaces the object of the same name.
+    pub async fn update(&self, resource: &Resource, namespace: &str, object: &Value) -> Result<Value, Error> {
+        let path = resource.object(namespace, object.str_at(&["metadata", "name"]));
+        self.call(Method::PUT, &path, Some((JSON, object))).await
+    }
+
+    /// Replaces a part of the object of the same name (`status`, `finalize`).
+    pub async fn update_lens(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        lens: &str,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let path = resource.object(namespace, object.str_at(&["metadata", "name"]));
+        self.call(Method::PUT, &format!("{path}/{lens}"), Some((JSON, object))).await
+    }
+
+    /// JSON merge patch; `lens` "" for the object itself.
+    pub async fn merge_patch(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        lens: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        let mut path = resource.object(namespace, name);
+        if !lens.is_empty() {
+            path = format!("{path}/{lens}");
+        }
+        self.call(Method::PATCH, &path, Some((MERGE_PATCH, patch))).await
+    }
+
+    /// Deletes with `DeleteOptions` (null for none).
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        options: &Value,
+    ) -> Result<Value, Error> {
+        let body = (!options.is_null()).then_some((JSON, options));
+        self.call(Method::DELETE, &resource.object(namespace, name), body).await
+    }
+
+    /// Deletes all objects that the query leaves.
+    pub async fn delete_collection(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        query: &str,
+    ) -> Result<Value, Error> {
+        self.call(Method::DELETE, &with_query(resource.collection(namespace), query), None).await
+    }
+
+    /// Watches a collection; `query` says from where.
+    pub async fn watch(&self, resource: &Resource, namespace: &str, query: &str) -> Result<WatchStream, Error> {
+        let path = with_query(resource.collection(namespace), &format!("watch=true&{query}"));
+        let response = self.send(Method::GET, &path, None).await?;
+        Ok(WatchStream::new(response.into_body()))
+    }
+
+    /// Any request on a path, with a body of a content type; the answer as a tree (null when it is empty).
+    pub async fn call(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value, Error> {
+        let response = self.send(method, path, body).await?;
+        let bytes = response.into_body().collect().await.map_err(|e| Error::Broken(e.to_string()))?.to_bytes();
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        json::parse(&bytes).map_err(|e| Error::Unreadable(e.to_string()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://in.process{path}"))
+            .header(header::ACCEPT, JSON)
+            .header(header::USER_AGENT, &*self.user_agent);
+        if let Some((content_type, _)) = body {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        let bytes = body.map(|(_, value)| Bytes::from(json::to_vec(value))).unwrap_or_default();
+        let request = request.body(Full::new(bytes)).map_err(|e| Error::Broken(e.to_string()))?;
+        let response = self.connection.send(request).await?;
+        let code = response.status().as_u16();
+        if code < 400 {
+            return Ok(response);
+        }
+        let body = response.into_body().collect().await.map_err(|e| Error::Broken(e.to_string()))?;
+        Err(Error::refused(code, &body.to_bytes()))
+    }
+}
+
+fn with_query(path: String, query: &str) -> String {
+    if query.is_empty() { path } else { format!("{path}?{query}") }
+}

@@ -1,0 +1,83 @@
+//! A watch as it arrives: lines of JSON, one event each.
+
+use crate::Error;
+use api::{Value, json};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+}
+
+/// One event; the object is as it is now, or as it was last.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub kind: EventKind,
+    pub object: Value,
+}
+
+/// The events of one watch.
+pub struct WatchStream {
+    body: Incoming,
+    buffer: BytesMut,
+    /// How much of the buffer is known to hold no line's end.
+    searched: usize,
+}
+
+impl WatchStream {
+    pub(crate) fn new(body: Incoming) -> Self {
+        WatchStream { body, buffer: BytesMut::new(), searched: 0 }
+    }
+
+    /// The next event; `None` when the server ended the watch in order. An ERROR event is an error.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some(line) = self.line() {
+                return event(&line).map(Some);
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let frame = frame.map_err(|e| Error::Broken(e.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                self.buffer.extend_from_slice(&data);
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<BytesMut> {
+        let found = self.buffer.get(self.searched..)?.iter().position(|b| *b == b'\n');
+        match found {
+            Some(at) => {
+                let line = self.buffer.split_to(self.searched + at + 1);
+                self.searched = 0;
+                Some(line)
+            }
+            None => {
+                self.searched = self.buffer.len();
+                None
+            }
+        }
+    }
+}
+
+fn event(line: &[u8]) -> Result<Event, Error> {
+    let mut event = json::parse(line).map_err(|e| Error::Unreadable(e.to_string()))?;
+    let object = event.get_mut("object").map(Value::take).unwrap_or_default();
+    let kind = match event.str_at(&["type"]) {
+        "ADDED" => EventKind::Added,
+        "MODIFIED" => EventKind::Modified,
+        "DELETED" => EventKind::Deleted,
+        "BOOKMARK" => EventKind::Bookmark,
+        "ERROR" => {
+            let code = object.i64_at(&["code"]).and_then(|c| u16::try_from(c).ok()).unwrap_or(500);
+            return Err(Error::refused(code, &json::to_vec(&object)));
+        }
+        other => return Err(Error::Unreadable(format!("an event of type {other:?}"))),
+    };
+    Ok(Event { kind, object })
+}
