@@ -11,7 +11,7 @@ pub struct Status {
     /// Machine-readable reason such as `NotFound`; empty where upstream sends none.
     pub reason: &'static str,
     pub message: String,
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
     /// Seconds for a `Retry-After` header; also `details.retryAfterSeconds`.
     pub retry_after_secs: Option<u32>,
     /// `metadata.continue`: with which token a list whose revision is gone can be continued all the same.
@@ -50,7 +50,7 @@ impl Status {
     fn about(code: u16, reason: &'static str, group: &str, resource: &str, name: &str, message: String) -> Self {
         let details =
             Details { name: name.to_owned(), group: group.to_owned(), kind: resource.to_owned(), ..Details::default() };
-        Status { details: Some(details), ..Status::new(code, reason, message) }
+        Status { details: Some(Box::new(details)), ..Status::new(code, reason, message) }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -81,7 +81,7 @@ impl Status {
     /// 404 for a path under a known group: no such version, resource or subresource.
     pub fn unknown_resource() -> Self {
         let mut status = Status::new(404, "NotFound", "the server could not find the requested resource");
-        status.details = Some(Details::default());
+        status.details = Some(Box::default());
         status
     }
 
@@ -89,7 +89,7 @@ impl Status {
     pub fn method_not_allowed() -> Self {
         let mut status =
             Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
-        status.details = Some(Details::default());
+        status.details = Some(Box::default());
         status
     }
 
@@ -141,7 +141,7 @@ impl Status {
     pub fn internal(why: impl std::fmt::Display) -> Self {
         let mut status = Status::new(500, "InternalError", format!("Internal error occurred: {why}"));
         let cause = Cause { message: why.to_string(), ..Cause::default() };
-        status.details = Some(Details { causes: vec![cause], ..Details::default() });
+        status.details = Some(Box::new(Details { causes: vec![cause], ..Details::default() }));
         status
     }
 

@@ -65,7 +65,7 @@ fn too_large_version(wanted: u64, current: u64) -> Status {
         message: "Too large resource version".to_owned(),
         field: String::new(),
     };
-    status.details = Some(api::status::Details { causes: vec![cause], ..Default::default() });
+    status.details = Some(Box::new(api::status::Details { causes: vec![cause], ..Default::default() }));
     status.retry_after_secs = Some(1);
     status
 }

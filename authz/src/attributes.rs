@@ -113,7 +113,7 @@ mod tests {
         let status = Attributes::path("get", "/<b>&").forbidden("a\"<i>", "");
         assert_eq!(status.message, r#"forbidden: User "a\"&lt;i&gt;" cannot get path "/&lt;b&gt;&amp;""#);
         assert_eq!((status.code, status.reason), (403, "Forbidden"));
-        assert_eq!(status.details, Some(api::status::Details::default()));
+        assert_eq!(status.details, Some(Box::default()));
         let mut asked = Attributes::resource("get", "apps", "v1", "deployments");
         asked.name = "web".into();
         let details = asked.forbidden("x", "").details.unwrap();

@@ -74,7 +74,7 @@ pub fn patch_kind(call: &Call) -> Result<PatchKind, Status> {
         )),
         _ => {
             let status = Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
-            Err(Status { details: Some(api::status::Details::default()), ..status })
+            Err(Status { details: Some(Box::default()), ..status })
         }
     }
 }
