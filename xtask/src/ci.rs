@@ -45,7 +45,12 @@ pub fn run(args: &Args) -> Result<()> {
         ("tools", Box::new(|_| tools::run())),
         ("format", Box::new(|_| cargo(&["fmt", "--all", "--check"]))),
         ("tidy", Box::new(|_| tidy::run())),
-        ("lint", Box::new(|_| cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+        (
+            "lint",
+            Box::new(|_| {
+                cargo(&["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"])
+            }),
+        ),
         ("build", Box::new(|_| cargo(&["build", "--workspace", "--all-targets"]))),
         ("test", Box::new(test)),
         ("deny", Box::new(|_| deny::run())),
