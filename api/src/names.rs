@@ -355,10 +355,9 @@ pub fn name_is_path_segment(name: &str, prefix: bool) -> Vec<String> {
 
 /// A prefix may end with a dash, since more follows: upstream puts an `a` in place of its last two characters.
 fn masked(name: &str, prefix: bool) -> Cow<'_, str> {
-    if prefix && name.len() > 1 && name.ends_with('-') {
-        if let Some(head) = name.get(..name.len() - 2) {
-            return Cow::Owned(format!("{head}a"));
-        }
+    let head = name.len().checked_sub(2).and_then(|end| name.get(..end));
+    if let (true, true, Some(head)) = (prefix, name.ends_with('-'), head) {
+        return Cow::Owned(format!("{head}a"));
     }
     Cow::Borrowed(name)
 }

@@ -82,7 +82,7 @@ impl<'s> FieldManager<'_, 's> {
         manager: &str,
         now: &str,
     ) -> Result<Option<Value>, Refusal> {
-        let empty = Value::map();
+        let empty = if live.is_none() { self.typing.empty_object() } else { Value::Null };
         let before = live.unwrap_or(&empty);
         let requested = requested.filter(|_| self.subresource.is_empty());
         let own_entries = requested.filter(|r| stored != Some(*r) && !r.is_null());
@@ -151,6 +151,14 @@ impl<'s> FieldManager<'_, 's> {
         force: bool,
         now: &str,
     ) -> Result<Option<Value>, Status> {
+        let created;
+        let live = match live {
+            Value::Map(map) if map.is_empty() => {
+                created = self.typing.empty_object();
+                &created
+            }
+            stored => stored,
+        };
         let stored = live.at(&PATH).unwrap_or(&Value::Null);
         let mut managed = decode(stored)
             .map_err(|e| Status::unclassified(format!("failed to decode managed fields: {e}")))?;
@@ -160,7 +168,7 @@ impl<'s> FieldManager<'_, 's> {
         if untracked {
             let mut plain = live.clone();
             plain.unset(&PATH);
-            let empty = Value::map();
+            let empty = self.typing.empty_object();
             let recorded = self.updater().compare(&empty, &plain).map_err(Refusal::Failed).and_then(|c| {
                 self.record_update(&empty, &plain, &c, &mut managed, "before-first-apply", now)
             });
@@ -291,10 +299,10 @@ fn cap(managed: &mut Vec<Managed>) {
             continue;
         };
         let bucket = Owner::new("ancient-changes", Operation::Update, &owner.api_version, "");
-        if !managed.iter().any(|m| m.owner == bucket) {
-            if let Some(entry) = managed.iter_mut().find(|m| m.owner == *first) {
-                entry.owner = bucket.clone();
-            }
+        if !managed.iter().any(|m| m.owner == bucket)
+            && let Some(entry) = managed.iter_mut().find(|m| m.owner == *first)
+        {
+            entry.owner = bucket.clone();
         }
         if owner == bucket {
             continue;

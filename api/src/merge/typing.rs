@@ -3,7 +3,7 @@
 
 use super::element::PathElement;
 use crate::schema::{Field, ListKind, Presence, Scalar, Shape, Type, TypeId};
-use crate::{Schema, Str, Value, quote};
+use crate::{Schema, Str, Value, quote, schema};
 use std::sync::LazyLock;
 
 /// How the objects of a kind are typed.
@@ -79,8 +79,18 @@ impl<'s> Typing<'s> {
         Typing { schema: &NO_TYPES, root: TypeRef::Deduced }
     }
 
+    /// An object of the type with nothing set: of built-in kinds, what is always there is there.
+    pub(super) fn empty_object(&self) -> Value {
+        let mut object = Value::map();
+        if let (TypeRef::Struct(ty), true) = (self.root, self.is_builtin()) {
+            let made = schema::normalise(self.schema, ty, &mut object);
+            debug_assert!(made.is_ok(), "an empty object is an object of every type");
+        }
+        object
+    }
+
     pub(super) fn is_builtin(&self) -> bool {
-        std::ptr::eq(self.schema, crate::schema::builtin())
+        std::ptr::eq(self.schema, schema::builtin())
     }
 
     pub(super) fn root(&self) -> TypeRef<'s> {

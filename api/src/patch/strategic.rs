@@ -98,10 +98,7 @@ impl<'s> Lookup<'s> {
         };
         let ty = self.schema.get(*id);
         let folded = || ty.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
-        ty.field(name).or_else(folded).ok_or_else(|| {
-            let short = ty.name.rsplit('.').next().unwrap_or_default();
-            unknown_field(short, name)
-        })
+        ty.field(name).or_else(folded).ok_or_else(|| unknown_field(ty.short_name(), name))
     }
 
     fn map_at(self, name: &str) -> Result<Lookup<'s>, Status> {
