@@ -21,6 +21,7 @@ pub struct Running {
     drain: Drain,
     listening: JoinHandle<std::io::Result<()>>,
     drained: JoinHandle<bool>,
+    tls: ServerTls,
     _store: Store,
 }
 
@@ -46,18 +47,24 @@ pub async fn start(
     let drain = Drain::new();
     let door = Door::new(drain.clone(), move |request| respond(rooms.clone(), request));
     let (listens, ends) = (door.clone(), drain.clone());
-    let listening = tokio::spawn(async move { listens.listen(listener, tls).await });
+    let shown = tls.clone();
+    let listening = tokio::spawn(async move { listens.listen(listener, shown).await });
     let drained = tokio::spawn(async move {
         ends.started().await;
         door.drained().await
     });
-    Ok(Running { drain, listening, drained, _store: store })
+    Ok(Running { drain, listening, drained, tls, _store: store })
 }
 
 impl Running {
     /// Returns when the server ends by itself, which is always a failure.
     pub async fn ended(&mut self) -> anyhow::Result<()> {
         (&mut self.listening).await?.context("cannot go on listening")
+    }
+
+    /// Shows another certificate to clients to come.
+    pub fn show(&self, server: &certs::Credential) -> anyhow::Result<()> {
+        self.tls.replace(server).context("cannot use the new server certificate")
     }
 
     /// Lets requests finish, then closes everything.

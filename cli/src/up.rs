@@ -8,8 +8,8 @@ use certs::{Pki, ServerNames};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use stdx::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,24 +18,27 @@ const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The `kubernetes` Service: the first address of the range of Services.
 const SERVICE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
+/// How often a running server looks whether its certificates are due.
+const RENEWAL_PERIOD: Duration = Duration::from_secs(86_400);
+
 /// Runs a cluster until a signal ends it. `started` is when the process did.
 pub fn run(flags: &Cluster, started: Instant) -> anyhow::Result<()> {
     logs::start(flags.verbosity);
     raise_file_limit();
+    let (listener, plan) = Plan::new(flags)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("pintle").thread_stack_size(THREAD_STACK_BYTES);
     if let Some(threads) = flags.threads {
         builder.worker_threads(threads.get());
     }
     let runtime = builder.build().context("cannot start threads")?;
-    let done = runtime.block_on(async { tokio::spawn(cluster(Plan::new(flags)?, started)).await? });
+    let done = runtime.block_on(async { tokio::spawn(cluster(listener, plan, started)).await? });
     runtime.shutdown_background();
     done
 }
 
 /// What is asked for, with everything that can be refused at once already in hand.
 struct Plan {
-    listener: TcpListener,
     address: SocketAddr,
     data: DataDir,
     backend: store::Backend,
@@ -43,7 +46,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(flags: &Cluster) -> anyhow::Result<Self> {
+    /// The plan and the listener, bound.
+    fn new(flags: &Cluster) -> anyhow::Result<(TcpListener, Self)> {
         let dir = flags.data.dir()?;
         let data = DataDir::open(&dir)?;
         let listener =
@@ -51,27 +55,46 @@ impl Plan {
         let address = listener.local_addr().context("cannot tell where we listen")?;
         let backend = flags.store.backend(&dir);
         let kubeconfig = flags.write_kubeconfig.clone().unwrap_or_else(|| dir.join("admin.kubeconfig"));
-        Ok(Plan { listener, address, data, backend, kubeconfig })
+        Ok((listener, Plan { address, data, backend, kubeconfig }))
+    }
+
+    /// The server's URL for clients of this machine.
+    fn url(&self) -> String {
+        format!("https://{}", reachable(self.address))
+    }
+
+    /// The keys and certificates, renewed where due, and the administrator's kubeconfig with them.
+    fn pki(&self, clock: &Clock) -> anyhow::Result<Pki> {
+        let names = ServerNames::for_listener(self.address, SERVICE_IP);
+        let pki = Pki::open(&pki_dir(self.data.path()), &names, clock.now())?;
+        let path = &self.kubeconfig;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        }
+        let text =
+            certs::kubeconfig::render(&self.url(), pki.ca.certificate_pem(), certs::ADMIN_USER, &pki.admin);
+        certs::kubeconfig::write(path, &text)?;
+        Ok(pki)
     }
 }
 
-async fn cluster(plan: Plan, started: Instant) -> anyhow::Result<()> {
+async fn cluster(listener: TcpListener, plan: Plan, started: Instant) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let clock = Clock::system();
-    let names = ServerNames::for_listener(plan.address, SERVICE_IP);
-    let pki = Pki::open(&pki_dir(plan.data.path()), &names, clock.now())?;
-    let url = format!("https://{}", reachable(plan.address));
-    write_kubeconfig(&plan.kubeconfig, &url, &pki)?;
-    plan.data.keep_endpoint(&url)?;
-    let mut server = serve::start(plan.listener, pki, plan.backend, clock).await?;
-    announce(&format!(
-        "ready {url} kubeconfig={} in {} ms",
-        plan.kubeconfig.display(),
-        started.elapsed().as_millis()
-    ));
-    tokio::select! {
-        () = signals.next() => {}
-        ended = server.ended() => ended?,
+    let pki = plan.pki(&clock)?;
+    plan.data.keep_endpoint(&plan.url())?;
+    let mut server = serve::start(listener, pki, plan.backend.clone(), clock.clone()).await?;
+    let (url, file, took) = (plan.url(), plan.kubeconfig.display(), started.elapsed().as_millis());
+    announce(&format!("ready {url} kubeconfig={file} in {took} ms"));
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            ended = server.ended() => return ended,
+            () = tokio::time::sleep(RENEWAL_PERIOD) => match plan.pki(&clock).and_then(|pki| server.show(&pki.server)) {
+                Ok(()) => tracing::debug!("certificates checked"),
+                Err(error) => tracing::error!("cannot renew certificates: {error:#}"),
+            },
+        }
     }
     tracing::info!("draining");
     tokio::select! {
@@ -88,14 +111,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, address.port())
-}
-
-fn write_kubeconfig(path: &Path, url: &str, pki: &Pki) -> anyhow::Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    }
-    let text = certs::kubeconfig::render(url, pki.ca.certificate_pem(), certs::ADMIN_USER, &pki.admin);
-    Ok(certs::kubeconfig::write(path, &text)?)
 }
 
 /// Says it on standard output; when nobody listens there, the server runs all the same.

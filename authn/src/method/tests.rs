@@ -129,3 +129,19 @@ fn a_bad_authority_is_an_error_at_the_start() {
     let settings = Settings { client_cas: vec![vec![0; 8].into()], anonymous: true, clock: Clock::system() };
     assert!(Authenticator::new(&settings).is_err());
 }
+
+#[tokio::test]
+async fn no_byte_of_a_certificate_can_be_changed_or_left_out() {
+    let world = world(true);
+    let whole = world.ca.issue_client("jane", &["dev".into()], NOW, HOUR).unwrap().certificate_der;
+    let flipped = (0..whole.len()).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x01;
+        bytes
+    });
+    let cut = (0..whole.len()).map(|len| whole[..len].to_vec());
+    for bytes in flipped.chain(cut) {
+        let peer = Peer::new(vec![bytes.clone().into()], None);
+        assert!(world.ask(&peer, &()).await.is_err(), "{bytes:?}");
+    }
+}
