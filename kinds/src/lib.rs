@@ -3,9 +3,11 @@
 //!
 //! To add a kind: write `<group>/<kind>.rs` with a type that implements [`Kind`], list it in its group's `KINDS`.
 
+pub mod conditions;
 mod info;
 pub mod internal_form;
 mod kind;
+pub mod lens;
 pub mod print;
 mod registry;
 pub mod validation;

@@ -1,14 +1,12 @@
 //! APIService: which server answers for a version of a group: this one, or another behind a service.
 
-use crate::{Column, Cx, Info, Kind, NameRule, keep_field, print, validation};
+use crate::{Column, Cx, Info, Kind, NameRule, keep_field, lens, print, validation};
 use api::{Fault, Path, Value, names, tree};
 
 const GROUP: &str = "apiregistration.k8s.io";
 const DEFAULT_PORT: i64 = 443;
 const MAX_GROUP_PRIORITY: i64 = 20_000;
 const MAX_VERSION_PRIORITY: i64 = 1000;
-/// What of metadata a write through the status lens leaves alone.
-const KEPT_META: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
 
 pub struct APIService(Info);
 
@@ -116,12 +114,7 @@ impl Kind for APIService {
 
     fn prepare_lens(&self, new: &mut Value, old: &Value, _cx: &Cx<'_>) {
         let status = new.get("status").cloned().unwrap_or_else(Value::map);
-        for field in KEPT_META {
-            match old.at(&["metadata", field]).cloned() {
-                Some(value) => new.set(&["metadata", field], value),
-                None => drop(new.unset(&["metadata", field])),
-            }
-        }
+        lens::keep_labels_and_owners(new, old);
         keep_field(new, old, "spec");
         new.set(&["status"], status);
     }

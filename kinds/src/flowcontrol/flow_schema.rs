@@ -2,7 +2,7 @@
 
 use super::{GROUP, reset_fields, status_faults};
 use crate::internal_form::internal_form;
-use crate::{Column, Cx, Info, Kind, keep_field, print, validation};
+use crate::{Column, Cx, Info, Kind, keep_field, lens, print, validation};
 use api::{Fault, Path, Value, tree};
 
 const SPEC: &str = "io.k8s.api.flowcontrol.v1.FlowSchemaSpec";
@@ -229,7 +229,7 @@ impl Kind for FlowSchema {
     }
 
     fn prepare_lens(&self, new: &mut Value, old: &Value, _cx: &Cx<'_>) {
-        keep_meta(new, old);
+        lens::keep_meta(new, old);
         keep_field(new, old, "spec");
     }
 
@@ -280,16 +280,6 @@ impl Kind for FlowSchema {
             print::age(obj, now),
             dangling.map_or("?", |c| c.str_at(&["status"])).into(),
         ]
-    }
-}
-
-/// Metadata stays as it is, but for who owns which field.
-pub fn keep_meta(new: &mut Value, old: &Value) {
-    let managed = new.at(&["metadata", "managedFields"]).cloned();
-    keep_field(new, old, "metadata");
-    match managed {
-        Some(managed) => new.set(&["metadata", "managedFields"], managed),
-        None => drop(new.unset(&["metadata", "managedFields"])),
     }
 }
 

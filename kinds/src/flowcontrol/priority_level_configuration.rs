@@ -1,9 +1,8 @@
 //! PriorityLevelConfiguration: how many requests of a level run at once, and whether others wait.
 
-use super::flow_schema::keep_meta;
 use super::{GROUP, reset_fields, status_faults};
 use crate::internal_form::internal_form;
-use crate::{Column, Cx, Info, Kind, keep_field, print, validation};
+use crate::{Column, Cx, Info, Kind, keep_field, lens, print, validation};
 use api::{Fault, Path, Value, tree};
 
 const SPEC: &str = "io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec";
@@ -172,7 +171,7 @@ impl Kind for PriorityLevelConfiguration {
     }
 
     fn prepare_lens(&self, new: &mut Value, old: &Value, _cx: &Cx<'_>) {
-        keep_meta(new, old);
+        lens::keep_meta(new, old);
         keep_field(new, old, "spec");
     }
 

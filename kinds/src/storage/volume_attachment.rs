@@ -2,7 +2,7 @@
 
 use super::{GROUP, driver};
 use crate::internal_form::internal_form;
-use crate::{Column, Cx, Info, Kind, print, validation};
+use crate::{Column, Cx, Info, Kind, keep_field, lens, print, validation};
 use api::{Fault, Path, Value, names};
 
 const SPEC: &str = "io.k8s.api.storage.v1.VolumeAttachmentSpec";
@@ -56,6 +56,11 @@ fn status_faults(status: Option<&Value>) -> Vec<Fault> {
 impl Kind for VolumeAttachment {
     fn info(&self) -> &Info {
         &self.0
+    }
+
+    fn prepare_lens(&self, new: &mut Value, old: &Value, _cx: &Cx<'_>) {
+        keep_field(new, old, "spec");
+        lens::keep_labels_and_owners(new, old);
     }
 
     fn validate(&self, obj: &Value, _cx: &Cx<'_>) -> Vec<Fault> {
