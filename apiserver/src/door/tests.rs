@@ -333,3 +333,29 @@ async fn a_component_connects_as_itself_and_its_connection_stays() {
     tokio::time::sleep(DAY).await;
     assert_eq!(get(&mut sender, "/").await.1, seen.name());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_shakes_hands_is_let_go() {
+    let house = open();
+    for start in [&b""[..], &[0x16, 3, 1, 2, 0]] {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(start).await.unwrap();
+        let opened = Instant::now();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert_eq!(opened.elapsed().as_secs(), limits::HANDSHAKE_TIMEOUT.as_secs());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off_when_the_patience_of_the_drain_is_over() {
+    let house = open();
+    let mut sender = house.http2(&house.client(None, "h2")).await;
+    let response = sender.send_request(to("/endless")).await.unwrap();
+    tokio::time::pause();
+    house.drain.start();
+    let began = Instant::now();
+    assert!(!house.drained.await.unwrap());
+    assert_eq!(began.elapsed().as_secs(), limits::DRAIN_TIMEOUT.as_secs());
+    assert!(response.into_body().collect().await.is_err());
+}
