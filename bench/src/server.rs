@@ -38,8 +38,8 @@ impl Server {
     pub async fn open(args: &Args, kubeconfig: &Path, pids: &str) -> Result<Self> {
         let dialer = Arc::new(Dialer::new(Access::read(kubeconfig)?, args.http1)?);
         let shares = dialer.shares(args.connections, args.concurrency.max(1)).await?;
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let namespace = format!("bench-{seconds}");
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let namespace = format!("bench-{millis}");
         let server =
             Self { dialer, processes: Processes::parse(pids)?, namespace, shares, made: HashSet::new() };
         for suffix in ["", LISTS] {
