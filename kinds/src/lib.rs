@@ -10,6 +10,9 @@ mod kind;
 pub mod lens;
 pub mod print;
 mod registry;
+#[cfg(test)]
+mod testing;
+pub mod unified_diff;
 pub mod validation;
 
 pub mod admissionregistration;

@@ -104,31 +104,9 @@ pub fn containers(spec: Option<&Value>) -> (String, String) {
     (column("name"), column("image"))
 }
 
-/// Unix seconds of an RFC 3339 time (with or without fractions, `Z` or an offset); nothing for other texts.
+/// Unix seconds of an RFC 3339 time; nothing for other texts.
 pub fn unix_secs(text: &str) -> Option<i64> {
-    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let zone = text.get(19..)?.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    let offset = match zone.as_bytes().first()? {
-        b'Z' => 0,
-        sign @ (b'+' | b'-') => {
-            let (h, m) = zone.get(1..)?.split_once(':')?;
-            let secs = h.parse::<i64>().ok()? * HOUR + m.parse::<i64>().ok()? * MINUTE;
-            if *sign == b'+' { secs } else { -secs }
-        }
-        _ => return None,
-    };
-    let days = days_since_epoch(year, month, day);
-    Some(days * DAY_HOURS * HOUR + hour * HOUR + minute * MINUTE + second - offset)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar; years start in March, so that leap days come last.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    api::time::parse(text).ok().map(|time| time.secs)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The core group, `/api/v1`.
 
 mod config_map;
+pub mod pod_spec;
 
 use crate::Kind;
 use std::sync::Arc;
