@@ -57,8 +57,8 @@ impl<'s> FieldManager<'_, 's> {
     }
 
     /// Writes `managedFields` of an object that was created, replaced or patched. `live` is what is stored, nothing
-    /// on create; `now` is RFC 3339. Entries that the request brought count if they can be read; where ownership
-    /// cannot be worked out there will be none.
+    /// on create; `now` is RFC 3339. Entries that the request brought count if they can be read (an empty list, which
+    /// decoding leaves out, forgets all); where ownership cannot be worked out there will be none.
     pub fn update(&self, live: Option<&Value>, new: Value, manager: &str, now: &str) -> Value {
         let mut new = new;
         let requested = new.unset(&PATH);
@@ -333,3 +333,7 @@ fn subject_text(object: &Value) -> String {
 #[cfg(test)]
 #[path = "field_manager_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "property_tests.rs"]
+mod property_tests;

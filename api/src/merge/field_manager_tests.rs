@@ -1,13 +1,12 @@
-//! Tests of field ownership on built-in kinds, and of apply on arbitrary trees.
+//! Tests of field ownership on built-in kinds.
 
 use super::*;
 use crate::merge::{OneVersion, keep_times};
-use crate::{json, schema, tree};
-use proptest::prelude::*;
+use crate::{Schema, json, schema, tree};
 
 static NO_FIELDS: FieldSet = FieldSet::EMPTY;
 
-fn keeper<'s>(api_version: &'s str, kind: &'s str) -> FieldManager<'s, 'static> {
+pub(super) fn keeper<'s>(api_version: &'s str, kind: &'s str) -> FieldManager<'s, 'static> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let ty = schema::builtin_type(group, version, kind).unwrap();
     FieldManager {
@@ -24,7 +23,7 @@ fn config_map(data: Value) -> Value {
     tree!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data})
 }
 
-fn apply(live: &Value, config: &Value, manager: &str, force: bool) -> Result<Value, Status> {
+pub(super) fn apply(live: &Value, config: &Value, manager: &str, force: bool) -> Result<Value, Status> {
     let kind = config.str_at(&["kind"]);
     let keeper = keeper(config.str_at(&["apiVersion"]), kind);
     keeper
@@ -138,14 +137,14 @@ fn bad_kinds_and_managed_fields_in_the_body_are_refused() {
     assert_eq!(refusal(config), "metadata.managedFields must be nil");
 }
 
-fn template(containers: Value) -> Value {
+pub(super) fn template(containers: Value) -> Value {
     tree!({
         "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"},
         "template": {"spec": {"containers": containers}}
     })
 }
 
-fn names(object: &Value) -> Vec<&str> {
+pub(super) fn names(object: &Value) -> Vec<&str> {
     object.list_at(&["template", "spec", "containers"]).iter().map(|c| c.str_at(&["name"])).collect()
 }
 
@@ -317,74 +316,112 @@ fn custom_kinds_without_schema_merge_maps_and_replace_lists() {
     );
 }
 
-fn any_tree() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::Bool),
-        (0i64..3).prop_map(Value::Int),
-        Just(Value::Float(1.5)),
-        "[ab]{0,1}".prop_map(Value::from),
-    ];
-    let key = prop::sample::select(vec![
-        "spec",
-        "metadata",
-        "template",
-        "containers",
-        "name",
-        "ports",
-        "containerPort",
-        "labels",
-        "finalizers",
-        "nodeSelector",
-        "managedFields",
-        "bogus",
-    ]);
-    leaf.prop_recursive(5, 40, 4, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-            prop::collection::vec((key.clone(), inner), 0..4)
-                .prop_map(|pairs| Value::Map(pairs.into_iter().collect())),
-        ]
-    })
+#[test]
+fn a_create_does_not_own_what_is_always_there() {
+    let item = tree!({"name": "c", "ports": [{"containerPort": 80, "protocol": "TCP"}], "resources": {}});
+    let mut object = template(tree!([item]));
+    schema::normalise(schema::builtin(), schema::builtin_type("", "v1", "PodTemplate").unwrap(), &mut object)
+        .unwrap();
+    let new = keeper("v1", "PodTemplate").update(None, object, "x", "2026-01-01T00:00:00Z");
+    assert_eq!(
+        entries(&new),
+        [concat!(
+            r#"x Update {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:name":{},"f:ports":{".":{},"#,
+            r#""k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{".":{},"f:containerPort":{},"f:protocol":{}}},"f:resources":{}}}}}}"#
+        )]
+    );
 }
 
-fn any_template() -> impl Strategy<Value = Value> {
-    let container = (0..4usize, 0..3i64).prop_map(|(name, port)| {
-        let name = ["a", "b", "c", "d"][name];
-        tree!({"name": name, "image": "i", "ports": [{"containerPort": port}]})
+#[test]
+fn reset_fields_belong_to_nobody() {
+    let status = FieldSet::of_fields(&[&["status"]]);
+    let keeper = FieldManager { reset_fields: &status, ..keeper("apps/v1", "Deployment") };
+    let object = tree!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"replicas": 1}, "status": {"replicas": 1, "observedGeneration": 3}
     });
-    prop::collection::vec(container, 1..4).prop_map(|mut list| {
-        list.sort_by(|a, b| a.str_at(&["name"]).cmp(b.str_at(&["name"])));
-        list.dedup_by(|a, b| a.str_at(&["name"]) == b.str_at(&["name"]));
-        template(Value::List(list))
-    })
+    let new = keeper.update(None, object.clone(), "x", "2026-01-01T00:00:00Z");
+    assert_eq!(entries(&new), [r#"x Update {"f:spec":{"f:replicas":{}}}"#]);
+    let applied = keeper.apply(&Value::map(), &object, "x", false, "").unwrap().unwrap();
+    assert_eq!(entries(&applied), [r#"x Apply {"f:spec":{"f:replicas":{}}}"#]);
 }
 
-proptest! {
-    #[test]
-    fn arbitrary_trees_never_panic(live in any_tree(), config in any_tree()) {
-        let keeper = keeper("v1", "PodTemplate");
-        let mut config = config;
-        config.set(&["apiVersion"], "v1");
-        config.set(&["kind"], "PodTemplate");
-        let _ = keeper.apply(&live, &config, "one", false, "t");
-        let _ = keeper.update(Some(&live), config.clone(), "two", "t");
-        let deduced = FieldManager { typing: Typing::deduced(), ..keeper };
-        if let Ok(Some(applied)) = deduced.apply(&live, &config, "one", true, "t") {
-            let _ = deduced.apply(&applied, &live, "one", true, "t");
-            let _ = deduced.update(Some(&applied), live, "two", "t");
-        }
+/// `example.com/v1` calls `size` what `example.com/v2` calls `count`.
+struct Renamed(Schema, [schema::TypeId; 2]);
+
+impl Renamed {
+    fn new() -> Self {
+        let mut types = Schema::new();
+        let mut add = |version: &str, field: &str| {
+            let int = schema::Shape::Scalar(schema::Scalar::Int64);
+            let spec = vec![schema::Field::new(field, int.clone()), schema::Field::new("other", int)];
+            let spec = types.add(schema::Type {
+                name: format!("Spec{version}").into(),
+                fields: spec,
+                ..Default::default()
+            });
+            let text = schema::Shape::Scalar(schema::Scalar::Str);
+            let fields = vec![
+                schema::Field::new("apiVersion", text.clone()),
+                schema::Field::new("kind", text),
+                schema::Field::new("metadata", schema::Shape::Any),
+                schema::Field::new("spec", schema::Shape::Struct(spec)),
+            ];
+            types.add(schema::Type { name: version.into(), fields, ..Default::default() })
+        };
+        let ids = [add("v1", "size"), add("v2", "count")];
+        Renamed(types, ids)
     }
 
-    #[test]
-    fn forced_apply_is_idempotent_and_contains_the_configuration(a in any_template(), b in any_template(), c in any_template()) {
-        let live = apply(&Value::map(), &a, "one", true).unwrap();
-        let live = apply(&live, &b, "two", true).unwrap();
-        let live = apply(&live, &c, "one", true).unwrap();
-        prop_assert_eq!(apply(&live, &c, "one", true).unwrap(), live.clone());
-        let have = names(&live);
-        for name in names(&c).into_iter().chain(names(&b)) {
-            prop_assert!(have.contains(&name));
-        }
+    fn typed(&self, api_version: &str) -> Option<Typing<'_>> {
+        let at = ["example.com/v1", "example.com/v2"].iter().position(|v| *v == api_version)?;
+        Some(Typing::of(&self.0, self.1[at]))
     }
+}
+
+struct Both<'r>(&'r Renamed);
+
+impl<'s> Versions<'s> for Both<'s> {
+    fn typing(&self, api_version: &str) -> Option<Typing<'s>> {
+        self.0.typed(api_version)
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+        self.0.typed(api_version)?;
+        let (from, to) = if api_version.ends_with("v2") { ("size", "count") } else { ("count", "size") };
+        let mut object = object.clone();
+        object.set(&["apiVersion"], api_version);
+        if let Some(value) = object.unset(&["spec", from]) {
+            object.set(&["spec", to], value);
+        }
+        Some(object)
+    }
+
+    fn reset_fields(&self, _: &str) -> Option<&FieldSet> {
+        None
+    }
+}
+
+#[test]
+fn owners_keep_the_version_they_named_their_fields_in() {
+    let renamed = Renamed::new();
+    let both = Both(&renamed);
+    let keeper = |api_version: &'static str| FieldManager {
+        typing: renamed.typed(api_version).unwrap(),
+        api_version,
+        kind: "Thing",
+        subresource: "",
+        reset_fields: &NO_FIELDS,
+        versions: &both,
+    };
+    let thing = |version: &str, spec: Value| tree!({"apiVersion": format!("example.com/{version}"), "kind": "Thing", "metadata": {"name": "t"}, "spec": spec});
+    let one = thing("v1", tree!({"size": 1, "other": 1}));
+    let live = keeper("example.com/v1").apply(&Value::map(), &one, "one", false, "").unwrap().unwrap();
+    let live = both.convert(&live, "example.com/v2").unwrap();
+    let v2 = keeper("example.com/v2");
+    let status = v2.apply(&live, &thing("v2", tree!({"count": 2})), "two", false, "").unwrap_err();
+    assert_eq!(status.message, "Apply failed with 1 conflict: conflict with \"one\": .spec.size");
+    let less = v2.apply(&live, &thing("v2", tree!({"count": 1})), "one", false, "").unwrap().unwrap();
+    assert_eq!(less.get("spec"), Some(&tree!({"count": 1})));
+    assert_eq!(entries(&less), [r#"one Apply {"f:spec":{"f:count":{}}}"#]);
 }

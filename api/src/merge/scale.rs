@@ -69,3 +69,39 @@ pub fn to_parent(
     }
     Ok(encode(after))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    const PATHS: ReplicasPaths<'static> = &[("apps/v1", &["spec", "replicas"])];
+
+    fn entry(manager: &str, api_version: &str, fields: Value) -> Value {
+        tree!({"manager": manager, "operation": "Apply", "apiVersion": api_version, "time": "2026-01-01T00:00:00Z",
+               "fieldsType": "FieldsV1", "fieldsV1": fields})
+    }
+
+    #[test]
+    fn only_owners_of_replicas_own_the_scale() {
+        let parent = tree!([
+            entry("one", "apps/v1", tree!({"f:spec": {"f:replicas": {}, "f:paused": {}}})),
+            entry("two", "apps/v1", tree!({"f:spec": {"f:paused": {}}}))
+        ]);
+        let scale = to_scale(&parent, PATHS).unwrap();
+        assert_eq!(scale, tree!([entry("one", "autoscaling/v1", tree!({"f:spec": {"f:replicas": {}}}))]));
+        assert_eq!(to_parent(&parent, &scale, "apps/v1", PATHS).unwrap(), parent);
+    }
+
+    #[test]
+    fn who_takes_the_scale_takes_the_replicas() {
+        let parent = tree!([entry("one", "apps/v1", tree!({"f:spec": {"f:replicas": {}, "f:paused": {}}}))]);
+        let mut taker = entry("hpa", "autoscaling/v1", tree!({"f:spec": {"f:replicas": {}}}));
+        taker.set(&["subresource"], "scale");
+        let after = to_parent(&parent, &tree!([taker]), "apps/v1", PATHS).unwrap();
+        let mut hpa = entry("hpa", "apps/v1", tree!({"f:spec": {"f:replicas": {}}}));
+        hpa.unset(&["time"]);
+        hpa.set(&["subresource"], "scale");
+        assert_eq!(after, tree!([hpa, entry("one", "apps/v1", tree!({"f:spec": {"f:paused": {}}}))]));
+    }
+}

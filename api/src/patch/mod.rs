@@ -7,8 +7,11 @@
 mod element_order;
 pub mod json;
 pub mod merge;
+mod restore;
 pub mod strategic;
 mod strategic_list;
+
+pub use restore::misfit;
 
 use crate::Value;
 use std::fmt::Write;
