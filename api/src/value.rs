@@ -267,6 +267,12 @@ impl<K: Into<Str>, V: Into<Value>> FromIterator<(K, V)> for Map {
 }
 
 impl Value {
+    /// What `tree!` fills: a list of its own, not `Vec::new`, which lints would have it write otherwise.
+    #[doc(hidden)]
+    pub fn no_items() -> Vec<Value> {
+        Vec::new()
+    }
+
     /// An empty map.
     pub fn map() -> Value {
         Value::Map(Map::new())
@@ -509,7 +515,7 @@ macro_rules! tree {
     }};
     ([ $($rest:tt)* ]) => {{
         #[allow(unused_mut)]
-        let mut list: Vec<$crate::Value> = Vec::new();
+        let mut list = $crate::Value::no_items();
         $crate::tree_items!(list; $($rest)*);
         $crate::Value::List(list)
     }};
