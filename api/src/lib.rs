@@ -16,6 +16,7 @@ pub mod selector;
 pub mod status;
 pub mod time;
 mod value;
+pub mod yaml;
 
 pub use fault::{Fault, FaultKind, Path, quote};
 pub use quantity::Quantity;

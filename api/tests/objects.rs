@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use api::schema::{self, TypeId};
-use api::{Value, json, proto};
+use api::{Value, json, proto, yaml};
 use std::path::{Path, PathBuf};
 
 /// Samples whose documents hold what a round trip through one type's structs does not change.
@@ -99,6 +99,24 @@ fn protobuf_comes_back_as_it_was() {
         let (back, ours) = (json::to_pretty(&back), json::to_pretty(&tree));
         let texts = (String::from_utf8_lossy(&back), String::from_utf8_lossy(&ours));
         faults.extend(difference(&texts.0, &texts.1).map(|f| format!("{}: decoding: {f}", sample.name)));
+    }
+    report(faults);
+}
+
+#[test]
+fn yaml_comes_back_as_it_was() {
+    let mut faults = Vec::new();
+    for sample in samples() {
+        let theirs = std::fs::read(sample.path.with_extension("yaml")).unwrap();
+        let tree = sample.decode();
+        let written = yaml::to_string(&tree);
+        let fault = difference(&written, &String::from_utf8_lossy(&theirs));
+        faults.extend(fault.map(|f| format!("{}: writing: {f}", sample.name)));
+        let (read, strict) = yaml::parse_tracking_duplicates(&theirs).unwrap();
+        let read = schema::decode(schema::builtin(), sample.ty, read, true).unwrap();
+        if !strict.is_empty() || !read.strict.is_empty() || read.value != tree {
+            faults.push(format!("{}: reading differs", sample.name));
+        }
     }
     report(faults);
 }
