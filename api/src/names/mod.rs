@@ -5,6 +5,18 @@
 //! make one fault of each (`Fault::invalid(path, value, text)`). Source: apimachinery `util/validation` and
 //! `api/validate/content`; the former counts "characters", the latter "bytes".
 
+mod domain;
+mod format;
+
+pub use domain::{
+    domain_prefixed_key_faults, domain_prefixed_path_faults, fully_qualified_domain_name_faults,
+    fully_qualified_name_faults,
+};
+pub use format::{
+    is_c_identifier, is_config_map_key, is_env_var_name, is_http_header_name, is_in_range, is_percent,
+    is_port_name, is_port_number, is_relaxed_env_var_name,
+};
+
 use crate::Fault;
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -26,7 +38,6 @@ const UNDERSCORE_SUBDOMAIN_FMT: &str =
     r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";
 const DNS1035_FMT: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const KEY_FMT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
-const HTTP_PATH_FMT: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 
 const LABEL_MSG: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
                          and must start and end with an alphanumeric character";
@@ -201,118 +212,6 @@ pub fn is_label_value(value: &str) -> Vec<String> {
     errs
 }
 
-/// A key of a ConfigMap or Secret.
-pub fn is_config_map_key(value: &str) -> Vec<String> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let good = !value.is_empty() && value.bytes().all(allowed);
-    let mut errs = checked(value, SUBDOMAIN_MAX_LENGTH, good, || {
-        let msg = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
-        regex_error(msg, "[-._a-zA-Z0-9]+", &["key.name", "KEY_NAME", "key-name"])
-    });
-    errs.extend(climbing_error(value));
-    errs
-}
-
-fn climbing_error(value: &str) -> Option<String> {
-    match value {
-        "." => Some("must not be '.'".to_owned()),
-        ".." => Some("must not be '..'".to_owned()),
-        _ if value.starts_with("..") => Some("must not start with '..'".to_owned()),
-        _ => None,
-    }
-}
-
-/// The name of an environment variable, by the strict rule.
-pub fn is_env_var_name(value: &str) -> Vec<String> {
-    let first = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.');
-    let inner = |b: u8| first(b) || b.is_ascii_digit();
-    let bytes = value.as_bytes();
-    let good = bytes.first().is_some_and(|b| first(*b)) && bytes.iter().all(|b| inner(*b));
-    let mut errs = checked(value, usize::MAX, good, || {
-        let msg = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', \
-                   or '.', and must not start with a digit";
-        regex_error(msg, "[-._a-zA-Z][-._a-zA-Z0-9]*", &["my.env-name", "MY_ENV.NAME", "MyEnvName1"])
-    });
-    errs.extend(climbing_error(value));
-    errs
-}
-
-/// The name of an environment variable, by the relaxed rule: printable ASCII without `=`.
-pub fn is_relaxed_env_var_name(value: &str) -> Vec<String> {
-    let mut errs = Vec::new();
-    if value.is_empty() {
-        errs.push("environment variable name must be non-empty".to_owned());
-    }
-    if !value.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
-        errs.push(
-            "a valid environment variable name must consist only of printable ASCII characters other than '='"
-                .to_owned(),
-        );
-    }
-    errs
-}
-
-/// The name of an HTTP header.
-pub fn is_http_header_name(value: &str) -> Vec<String> {
-    let good = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    checked(value, usize::MAX, good, || {
-        let msg = "a valid HTTP header must consist of alphanumeric characters or '-'";
-        regex_error(msg, "[-A-Za-z0-9]+", &["X-Header-Name"])
-    })
-}
-
-/// An identifier of C.
-pub fn is_c_identifier(value: &str) -> Vec<String> {
-    let good = value.bytes().next().is_some_and(|b| !b.is_ascii_digit())
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    checked(value, usize::MAX, good, || {
-        let msg = "a valid C identifier must start with alphabetic character or '_', followed by a string of \
-                   alphanumeric characters or '_'";
-        regex_error(msg, "[A-Za-z_][A-Za-z0-9_]*", &["my_name", "MY_NAME", "MyName"])
-    })
-}
-
-/// A percentage such as `25%`.
-pub fn is_percent(value: &str) -> Vec<String> {
-    let digits = value.strip_suffix('%').unwrap_or_default();
-    let good = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    checked(value, usize::MAX, good, || {
-        let msg = "a valid percent string must be a numeric string followed by an ending '%'";
-        regex_error(msg, "[0-9]+%", &["1%", "93%"])
-    })
-}
-
-/// The name of a port (an IANA service name in lower case).
-pub fn is_port_name(value: &str) -> Vec<String> {
-    let mut errs = Vec::new();
-    if value.len() > 15 {
-        errs.push(max_len_error(15));
-    }
-    if value.is_empty() || !value.bytes().all(|b| lower_or_digit(b) || b == b'-') {
-        errs.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
-    }
-    if !value.bytes().any(|b| b.is_ascii_lowercase()) {
-        errs.push("must contain at least one letter (a-z)".to_owned());
-    }
-    if value.contains("--") {
-        errs.push("must not contain consecutive hyphens".to_owned());
-    }
-    if value.starts_with('-') || value.ends_with('-') {
-        errs.push("must not begin or end with a hyphen".to_owned());
-    }
-    errs
-}
-
-/// A port that is not 0.
-pub fn is_port_number(port: i64) -> Vec<String> {
-    is_in_range(port, 1, 65535)
-}
-
-/// A number between two others, both included.
-pub fn is_in_range(value: i64, min: i64, max: i64) -> Vec<String> {
-    if (min..=max).contains(&value) { Vec::new() } else { vec![inclusive_range_error(min, max)] }
-}
-
 /// What may stand as one segment of a URL's path.
 pub fn is_path_segment_name(name: &str) -> Vec<String> {
     if name == "." || name == ".." {
@@ -399,83 +298,6 @@ pub fn field_manager_faults(name: &str, field: impl Display) -> Vec<Fault> {
         }
     }
     faults
-}
-
-/// Faults of a name that must be a subdomain of at least three parts.
-pub fn fully_qualified_name_faults(name: &str, field: impl Display) -> Vec<Fault> {
-    if name.is_empty() {
-        return vec![Fault::required(field, "")];
-    }
-    let errs = is_dns1123_subdomain(name);
-    if !errs.is_empty() {
-        return vec![Fault::invalid(field, name, errs.join(","))];
-    }
-    if name.split('.').count() < 3 {
-        return vec![Fault::invalid(
-            field,
-            name,
-            "should be a domain with at least three segments separated by dots",
-        )];
-    }
-    Vec::new()
-}
-
-/// Faults of a domain name of at least two parts; a dot at its end is fine.
-pub fn fully_qualified_domain_name_faults(name: &str, field: impl Display) -> Vec<Fault> {
-    if name.is_empty() {
-        return vec![Fault::required(field, "")];
-    }
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let errs = is_dns1123_subdomain(name);
-    if !errs.is_empty() {
-        return vec![Fault::invalid(field, name, errs.join(","))];
-    }
-    if !name.contains('.') {
-        return vec![Fault::invalid(
-            field,
-            name,
-            "should be a domain with at least two segments separated by dots",
-        )];
-    }
-    let long = name.split('.').find(|label| !is_dns1123_label(label).is_empty());
-    long.map(|label| Fault::invalid(field, label, is_dns1123_label(label).join(","))).into_iter().collect()
-}
-
-/// Faults of a path that starts with a domain: `acme.io/foo`.
-pub fn domain_prefixed_path_faults(path: &str, field: impl Display) -> Vec<Fault> {
-    let field = field.to_string();
-    if path.is_empty() {
-        return vec![Fault::required(field, "")];
-    }
-    let (host, rest) = match path.split_once('/') {
-        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => (host, rest),
-        _ => {
-            let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-            return vec![Fault::invalid(field, path, detail)];
-        }
-    };
-    let mut faults: Vec<Fault> =
-        is_dns1123_subdomain(host).into_iter().map(|e| Fault::invalid(&field, host, e)).collect();
-    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || br"/-._~%!$&'()*+,;=:".contains(&b)) {
-        faults.push(Fault::invalid(&field, rest, regex_error("Invalid path", HTTP_PATH_FMT, &[])));
-    }
-    faults
-}
-
-/// Faults of a key that must have a domain: `acme.io/foo`.
-pub fn domain_prefixed_key_faults(key: &str, field: impl Display) -> Vec<Fault> {
-    let field = field.to_string();
-    if key.is_empty() {
-        return vec![Fault::required(field, "")];
-    }
-    let errs = is_qualified_name(key);
-    if !errs.is_empty() {
-        return errs.into_iter().map(|e| Fault::invalid(&field, key, e)).collect();
-    }
-    if !key.contains('/') {
-        return vec![Fault::invalid(field, key, "must be a domain-prefixed key (such as \"acme.io/foo\")")];
-    }
-    Vec::new()
 }
 
 #[cfg(test)]
