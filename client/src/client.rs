@@ -31,7 +31,12 @@ impl Client {
     }
 
     /// `None` when there is no such object.
-    pub async fn find(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+    pub async fn find(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         match self.get(resource, namespace, name).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -105,16 +110,27 @@ impl Client {
     }
 
     /// Watches a collection; `query` says from where.
-    pub async fn watch(&self, resource: &Resource, namespace: &str, query: &str) -> Result<WatchStream, Error> {
+    pub async fn watch(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        query: &str,
+    ) -> Result<WatchStream, Error> {
         let path = with_query(resource.collection(namespace), &format!("watch=true&{query}"));
         let response = self.send(Method::GET, &path, None).await?;
         Ok(WatchStream::new(response.into_body()))
     }
 
     /// Any request on a path, with a body of a content type; the answer as a tree (null when it is empty).
-    pub async fn call(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value, Error> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<Value, Error> {
         let response = self.send(method, path, body).await?;
-        let bytes = response.into_body().collect().await.map_err(|e| Error::Broken(e.to_string()))?.to_bytes();
+        let bytes =
+            response.into_body().collect().await.map_err(|e| Error::Broken(e.to_string()))?.to_bytes();
         if bytes.is_empty() {
             return Ok(Value::Null);
         }

@@ -31,7 +31,11 @@ impl Cache {
             return objects.values().cloned().collect();
         }
         let prefix = format!("{namespace}/");
-        objects.range(prefix.clone()..).take_while(|(k, _)| k.starts_with(&prefix)).map(|(_, v)| v.clone()).collect()
+        objects
+            .range(prefix.clone()..)
+            .take_while(|(k, _)| k.starts_with(&prefix))
+            .map(|(_, v)| v.clone())
+            .collect()
     }
 
     pub fn len(&self) -> usize {
@@ -68,8 +72,14 @@ impl Informer {
     pub fn start(client: Client, resource: Resource, query: &str, handler: Handler) -> Self {
         let (sender, synced) = watch::channel(false);
         let cache = Arc::new(Cache::default());
-        let follower =
-            Follower { client, resource, query: query.to_owned(), handler, cache: cache.clone(), synced: sender };
+        let follower = Follower {
+            client,
+            resource,
+            query: query.to_owned(),
+            handler,
+            cache: cache.clone(),
+            synced: sender,
+        };
         tokio::spawn(follower.run());
         Informer { cache, synced }
     }

@@ -13,6 +13,7 @@ mod work_queue;
 pub use client::Client;
 pub use connection::Dial;
 pub use error::Error;
+pub use http::Method;
 pub use informer::{Cache, Informer};
 pub use resource::Resource;
 pub use watch::{Event, EventKind, WatchStream};

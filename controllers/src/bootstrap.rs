@@ -1,0 +1,43 @@
+//! What every cluster begins with: the system namespaces and priority classes, and the range of service addresses.
+
+use api::{Value, tree};
+use client::{Client, Error, Resource};
+
+/// The namespaces that the cluster itself lives in.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Creates what is missing; returns when all of it is there.
+pub async fn bootstrap(client: &Client) -> Result<(), Error> {
+    for name in NAMESPACES {
+        let resource = Resource::cluster("", "v1", "namespaces");
+        ensure(client, &resource, tree!({"metadata": {"name": name}})).await?;
+    }
+    let classes = Resource::cluster("scheduling.k8s.io", "v1", "priorityclasses");
+    for (name, value, description) in [
+        (
+            "system-cluster-critical",
+            2_000_000_000_i64,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+    ] {
+        let class = tree!({"metadata": {"name": name}, "value": value, "description": description});
+        ensure(client, &classes, class).await?;
+    }
+    let ranges = Resource::cluster("networking.k8s.io", "v1", "servicecidrs");
+    ensure(client, &ranges, tree!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}}))
+        .await
+}
+
+/// Creates an object unless it is there.
+async fn ensure(client: &Client, resource: &Resource, object: Value) -> Result<(), Error> {
+    match client.create(resource, "", &object).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_already_exists() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,223 @@
+//! namespace-controller: empties namespaces that are on their way out, kind by kind as discovery lists them, and takes
+//! the finalizer `kubernetes` off when nothing is left.
+
+use crate::service_account::follow_namespaces;
+use crate::{Settings, reconcile};
+use api::{Value, tree};
+use client::{Client, Error, Method, Resource, WorkQueue};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use stdx::Clock;
+
+const FINALIZER: &str = "kubernetes";
+/// How soon a namespace that is not empty yet is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+pub fn start(client: Client, _settings: &Settings) {
+    let queue = WorkQueue::new();
+    let namespaces = follow_namespaces(&client, &queue);
+    let again = queue.clone();
+    reconcile::run("namespace", &queue, 8, move |name| {
+        let (client, namespaces, again) = (client.clone(), namespaces.clone(), again.clone());
+        async move {
+            let Some(namespace) = namespaces.cache().get(&name) else { return Ok(()) };
+            if !is_leaving(&namespace) {
+                return Ok(());
+            }
+            let remaining = empty(&client, &name).await?;
+            if remaining.is_done() {
+                return finalize(&client, &name).await;
+            }
+            report(&client, &namespace, &remaining).await?;
+            again.add_after(name, LOOK_AGAIN);
+            Ok(())
+        }
+    });
+}
+
+/// Marked for deletion, and ours still to empty.
+fn is_leaving(namespace: &Value) -> bool {
+    let ours = namespace.list_at(&["spec", "finalizers"]).iter().any(|f| f.as_str() == Some(FINALIZER));
+    namespace.at(&["metadata", "deletionTimestamp"]).is_some() && ours
+}
+
+/// What is still in a namespace: objects by resource, and finalizers that hold them.
+#[derive(Default)]
+struct Remaining {
+    resources: BTreeMap<String, usize>,
+    finalizers: BTreeMap<String, usize>,
+}
+
+impl Remaining {
+    fn is_done(&self) -> bool {
+        self.resources.is_empty()
+    }
+}
+
+/// Deletes everything in a namespace, and tells what is still there.
+async fn empty(client: &Client, namespace: &str) -> Result<Remaining, Error> {
+    let mut remaining = Remaining::default();
+    for resource in contents(client).await? {
+        let found = match client.list(&resource, namespace, "").await {
+            Ok(found) => found,
+            Err(error) if matches!(error.code(), Some(404 | 405)) => continue,
+            Err(error) => return Err(error),
+        };
+        if found.list_at(&["items"]).is_empty() {
+            continue;
+        }
+        match client.delete_collection(&resource, namespace, "").await {
+            Err(error) if !matches!(error.code(), Some(404 | 405)) => return Err(error),
+            _ => {}
+        }
+        let left = client.list(&resource, namespace, "").await?;
+        note(&mut remaining, &resource, left.list_at(&["items"]));
+    }
+    Ok(remaining)
+}
+
+fn note(remaining: &mut Remaining, resource: &Resource, left: &[Value]) {
+    if left.is_empty() {
+        return;
+    }
+    let name = if resource.group.is_empty() {
+        format!("{}.", resource.plural)
+    } else {
+        format!("{}.{}", resource.plural, resource.group)
+    };
+    remaining.resources.insert(name, left.len());
+    for object in left {
+        for finalizer in object.list_at(&["metadata", "finalizers"]).iter().filter_map(Value::as_str) {
+            *remaining.finalizers.entry(finalizer.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// Every namespaced resource that can be listed and deleted, at its preferred version.
+async fn contents(client: &Client) -> Result<Vec<Resource>, Error> {
+    let groups = client.call(Method::GET, "/apis", None).await?;
+    let mut places = vec![("/api/v1".to_owned(), String::new(), "v1".to_owned())];
+    for group in groups.list_at(&["groups"]) {
+        let (name, version) = (group.str_at(&["name"]), group.str_at(&["preferredVersion", "version"]));
+        places.push((format!("/apis/{name}/{version}"), name.to_owned(), version.to_owned()));
+    }
+    let mut resources = Vec::new();
+    for (path, group, version) in places {
+        let list = match client.call(Method::GET, &path, None).await {
+            Ok(list) => list,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in list.list_at(&["resources"]) {
+            let has = |verb: &str| entry.list_at(&["verbs"]).iter().any(|v| v.as_str() == Some(verb));
+            let name = entry.str_at(&["name"]);
+            if entry.bool_at(&["namespaced"]) && !name.contains('/') && has("list") && has("delete") {
+                resources.push(Resource::namespaced(&group, &version, name));
+            }
+        }
+    }
+    Ok(resources)
+}
+
+/// Takes our finalizer off; the server then ends the namespace.
+async fn finalize(client: &Client, name: &str) -> Result<(), Error> {
+    let namespaces = Resource::cluster("", "v1", "namespaces");
+    let Some(mut namespace) = client.find(&namespaces, "", name).await? else { return Ok(()) };
+    if let Some(Value::List(finalizers)) = namespace.at_mut(&["spec", "finalizers"]) {
+        finalizers.retain(|f| f.as_str() != Some(FINALIZER));
+    }
+    match client.update_lens(&namespaces, "", "finalize", &namespace).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Says in the namespace's conditions what holds it.
+async fn report(client: &Client, namespace: &Value, remaining: &Remaining) -> Result<(), Error> {
+    let conditions = conditions(namespace, remaining, &Clock::system().now().rfc3339());
+    if namespace.at(&["status", "conditions"]) == Some(&conditions) {
+        return Ok(());
+    }
+    let patch = tree!({"status": {"conditions": conditions}});
+    let name = namespace.str_at(&["metadata", "name"]);
+    let namespaces = Resource::cluster("", "v1", "namespaces");
+    match client.merge_patch(&namespaces, "", name, "status", &patch).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn conditions(namespace: &Value, remaining: &Remaining, now: &str) -> Value {
+    let count = |map: &BTreeMap<String, usize>, what: &str, unit: &str| {
+        let parts: Vec<String> = map.iter().map(|(name, n)| format!("{name} {what} {n} {unit}")).collect();
+        parts.join(", ")
+    };
+    let content =
+        format!("Some resources are remaining: {}", count(&remaining.resources, "has", "resource instances"));
+    let held = format!(
+        "Some content in the namespace has finalizers remaining: {}",
+        count(&remaining.finalizers, "in", "resource instances")
+    );
+    let rows = [
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            false,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            false,
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        ("NamespaceContentRemaining", true, "SomeResourcesRemain", content.as_str()),
+    ];
+    let mut list: Vec<Value> = rows
+        .iter()
+        .map(|(ty, on, reason, message)| condition(namespace, ty, *on, reason, message, now))
+        .collect();
+    list.push(if remaining.finalizers.is_empty() {
+        let message = "All content-preserving finalizers finished";
+        condition(namespace, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", message, now)
+    } else {
+        condition(namespace, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", &held, now)
+    });
+    Value::List(list)
+}
+
+/// A condition; it keeps its time while its status stays.
+fn condition(namespace: &Value, ty: &str, on: bool, reason: &str, message: &str, now: &str) -> Value {
+    let status = if on { "True" } else { "False" };
+    let old = namespace.list_at(&["status", "conditions"]).iter().find(|c| c.str_at(&["type"]) == ty);
+    let since =
+        old.filter(|c| c.str_at(&["status"]) == status).map_or(now, |c| c.str_at(&["lastTransitionTime"]));
+    tree!({
+        "type": ty, "status": status, "lastTransitionTime": since, "reason": reason, "message": message
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_remains_is_told_in_the_conditions() {
+        let mut remaining = Remaining::default();
+        let held = tree!({"metadata": {"finalizers": ["example.com/hold"]}});
+        note(&mut remaining, &Resource::namespaced("", "v1", "configmaps"), &[held]);
+        let conditions = conditions(&Value::map(), &remaining, "2026-01-01T00:00:00Z");
+        let last = &conditions.list_at(&[])[4];
+        assert_eq!(
+            last.str_at(&["message"]),
+            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+        );
+        assert!(!remaining.is_done());
+    }
+}

@@ -1,0 +1,56 @@
+//! root-ca-cert-publisher: every active namespace has a ConfigMap `kube-root-ca.crt` with the CA of the API server.
+
+use crate::service_account::{follow_namespaces, is_active, is_leaving};
+use crate::{Settings, reconcile};
+use api::tree;
+use client::{Client, Informer, Resource, WorkQueue};
+use std::sync::Arc;
+
+const NAME: &str = "kube-root-ca.crt";
+const DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
+
+pub fn start(client: Client, settings: &Settings) {
+    let queue = WorkQueue::new();
+    let maps = Resource::namespaced("", "v1", "configmaps");
+    let namespaces = follow_namespaces(&client, &queue);
+    let changed = queue.clone();
+    let follower = Informer::start(
+        client.clone(),
+        maps.clone(),
+        "fieldSelector=metadata.name%3Dkube-root-ca.crt",
+        Arc::new(move |old, new| {
+            if let Some(map) = new.or(old) {
+                changed.add(map.str_at(&["metadata", "namespace"]));
+            }
+        }),
+    );
+    let data = tree!({"ca.crt": settings.ca_pem.as_str()});
+    reconcile::run("root-ca", &queue, 2, move |namespace| {
+        let (client, maps, namespaces, follower, data) =
+            (client.clone(), maps.clone(), namespaces.clone(), follower.clone(), data.clone());
+        async move {
+            if !namespaces.cache().get(&namespace).is_some_and(|ns| is_active(&ns)) {
+                return Ok(());
+            }
+            let written = match follower.cache().get(&format!("{namespace}/{NAME}")) {
+                Some(found) if found.get("data") == Some(&data) => return Ok(()),
+                Some(found) => {
+                    let mut wanted = (*found).clone();
+                    wanted.set(&["data"], data);
+                    client.update(&maps, &namespace, &wanted).await
+                }
+                None => {
+                    let meta = tree!({
+                        "name": NAME, "namespace": namespace.as_str(),
+                        "annotations": {"kubernetes.io/description": DESCRIPTION}
+                    });
+                    client.create(&maps, &namespace, &tree!({"metadata": meta, "data": data})).await
+                }
+            };
+            match written {
+                Err(error) if !error.is_already_exists() && !is_leaving(&error) => Err(error),
+                _ => Ok(()),
+            }
+        }
+    });
+}
