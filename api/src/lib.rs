@@ -3,6 +3,7 @@
 //!
 //! No I/O, no clock, no ids here: everything is a function of its arguments.
 
+mod convert;
 mod fault;
 pub mod int_or_string;
 pub mod json;
@@ -15,6 +16,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
+mod tree;
 mod value;
 pub mod yaml;
 
