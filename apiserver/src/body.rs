@@ -184,7 +184,7 @@ fn proto_tree(expected: &Expected<'_>, body: &[u8]) -> Result<Value, Status> {
         return Err(unrecognized(expected.kind, text, body));
     }
     let envelope = proto::unwrap(body).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
-    check_type(expected, &envelope.api_version, &envelope.kind)?;
+    check_type(expected, envelope.api_version, envelope.kind)?;
     let mut value = proto::decode(expected.schema, expected.ty, envelope.raw).map_err(|e| expected.refuse(&e))?;
     schema::set_type_meta(&mut value, &expected.api_version(), expected.kind);
     Ok(value)

@@ -30,4 +30,4 @@ mod stream;
 mod watch;
 
 pub use corridor::serve;
-pub use server::Server;
+pub use server::{Rooms, Server};

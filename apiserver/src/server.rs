@@ -1,5 +1,7 @@
 //! The server: what all requests share.
 
+use crate::documents::Documents;
+use crate::door::Drain;
 use crate::metrics::Metrics;
 use crate::stored;
 use admission::Chain;
@@ -28,24 +30,25 @@ pub struct Server {
     pub clock: Clock,
     pub ids: Ids,
     pub metrics: Metrics,
-    pub documents: crate::documents::Documents,
+    pub documents: Documents,
     spaces: RwLock<HashMap<String, Space>>,
-    pub drain: crate::door::Drain,
-    pub issuer: crate::command::token::Issuer,
+    drain: Drain,
+}
+
+/// The rooms that a server is put together from.
+pub struct Rooms {
+    pub store: Store,
+    pub authenticator: Authenticator,
+    pub authorizer: Authorizer,
+    pub admission: Chain,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub drain: Drain,
 }
 
 impl Server {
-    #[expect(clippy::too_many_arguments, reason = "the one place that puts the rooms together")]
-    pub fn new(
-        store: Store,
-        authenticator: Authenticator,
-        authorizer: Authorizer,
-        admission: Chain,
-        clock: Clock,
-        ids: Ids,
-        drain: crate::door::Drain,
-        issuer: crate::command::token::Issuer,
-    ) -> Self {
+    pub fn new(rooms: Rooms) -> Self {
+        let Rooms { store, authenticator, authorizer, admission, clock, ids, drain } = rooms;
         Server {
             store,
             registry: ArcSwap::from_pointee(Registry::builtin()),
@@ -56,10 +59,9 @@ impl Server {
             clock,
             ids,
             metrics: Metrics::default(),
-            documents: crate::documents::Documents::default(),
+            documents: Documents::default(),
             spaces: RwLock::default(),
             drain,
-            issuer,
         }
     }
 

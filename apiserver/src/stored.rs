@@ -92,8 +92,7 @@ fn decode_proto(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
     let stored = envelope.api_version.rsplit('/').next().unwrap_or_default().to_owned();
     let (schema, ty) = kind_type(kind, &stored)?;
     let mut obj = proto::decode(schema, ty, envelope.raw).map_err(|e| corrupt(kind, &e))?;
-    obj.set(&["kind"], info.kind.clone());
-    obj.set(&["apiVersion"], envelope.api_version);
+    schema::set_type_meta(&mut obj, envelope.api_version, &info.kind);
     if stored != info.storage_version.as_str() {
         kind.convert(&mut obj, &stored, &info.storage_version);
         obj.set(&["apiVersion"], info.api_version(&info.storage_version));

@@ -6,10 +6,6 @@ use crate::negotiate::Form;
 use api::Status;
 use bytes::Bytes;
 
-/// What signs tokens.
-#[derive(Default)]
-pub struct Issuer {}
-
 pub async fn create(_call: &Call, _form: Form, _body: &Bytes) -> Result<Answer, Status> {
     Err(Status::internal("not yet"))
 }

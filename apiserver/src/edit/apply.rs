@@ -16,8 +16,8 @@ pub async fn apply(call: &Call, body: &Bytes, options: &WriteOptions) -> Result<
     let manager = options.field_manager.as_str();
     let change = Change { call, name, dry_run: options.dry_run, as_main: false };
     let wanted = |live: &Value| -> Result<Value, Status> {
-        let merged = fields::applied(call, live, config.clone(), manager, options.force)?;
-        let mut object = read(call, merged)?;
+        let merged = fields::applied(call, live, &config, manager, options.force)?;
+        let mut object = read(call, merged.unwrap_or_else(|| live.clone()))?;
         check_name(&object, name)?;
         settle_namespace(call, &mut object)?;
         Ok(object)

@@ -22,7 +22,7 @@ fn scale_type() -> Result<(&'static Schema, TypeId), Status> {
 /// The Scale of a parent in the stored version.
 pub fn of(paths: &ScalePaths, parent: &Value) -> Result<Value, Status> {
     let (schema, ty) = scale_type()?;
-    let mut value = scale::from_parent(parent, paths);
+    let mut value = scale::from_parent(parent, paths).map_err(Status::bad_request)?;
     schema::normalise(schema, ty, &mut value).map_err(Status::internal)?;
     Ok(value)
 }
@@ -54,9 +54,7 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
             let wanted = input.scale(call, &of(paths, current)?, options.field_validation)?;
             refuse(&call.target.name, &wanted)?;
             let mut parent = current.clone();
-            scale::apply_to_parent(&mut parent, &wanted, paths);
-            let version = wanted.str_at(&["metadata", "resourceVersion"]);
-            parent.set(&["metadata", "resourceVersion"], version);
+            scale::to_parent(&wanted, &mut parent, paths);
             fields::updated(call, current, &mut parent, &manager)?;
             Ok(Wanted { object: parent, uid: wanted.str_at(&["metadata", "uid"]).to_owned() })
         })
@@ -120,6 +118,6 @@ fn read_apply(bytes: &Bytes) -> Result<Value, Status> {
 
 /// 422 of a Scale that no parent may have.
 fn refuse(name: &str, wanted: &Value) -> Result<(), Status> {
-    let faults = scale::validate(wanted);
+    let faults = scale::faults(wanted);
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid("autoscaling", "Scale", name, &faults)) }
 }

@@ -7,7 +7,7 @@ use crate::negotiate::{Form, Media, Shape};
 use crate::selection::Selection;
 use crate::stored;
 use api::{Status, Value, json, proto, tree};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use store::{Entry, Event, EventKind};
 use std::sync::Arc;
 
@@ -133,9 +133,7 @@ impl Frames {
     fn write(&self, ty: &str, value: &Value, out: &mut BytesMut) -> Result<(), Status> {
         match self.form.media {
             Media::Protobuf => {
-                let event = proto::watch_event(ty, &answer::protobuf(value)?);
-                out.put_u32(u32::try_from(event.len()).unwrap_or(u32::MAX));
-                out.extend_from_slice(&event);
+                out.extend_from_slice(&proto::watch_frame(ty, &answer::protobuf(value)?));
             }
             _ => json_frame(ty, &json::to_vec(value), out),
         }
