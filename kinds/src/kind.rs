@@ -122,7 +122,7 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The columns of its table.
     fn columns(&self) -> Vec<Column> {
-        vec![Column::name(), Column::text("Created At", "date", "")]
+        vec![Column::name(), Column { name: "Created At".into(), ty: "date".into(), ..Column::age() }]
     }
 
     /// The cells of one row, one a column. `now` is unix seconds (ages are computed from it).

@@ -64,7 +64,7 @@ fn demands(new: &Value, old: Option<&Value>) -> Demands {
         no_side_effects: all(&|h| NO_SIDE_EFFECTS.contains(&h.str_at(&["sideEffects"]))),
         known_review_version: all(&|h| {
             let versions = strings(h, "admissionReviewVersions");
-            versions.is_empty() || versions.iter().any(|v| known(v))
+            versions.is_empty() || versions.iter().any(known)
         }),
         unique_names: before.iter().all(|h| seen.insert(h.str_at(&["name"]))),
         valid_label_values: all(&|h| {

@@ -1,6 +1,7 @@
 //! CSINode: the CSI drivers that are installed on a node, and how many volumes each can attach there.
 
-use super::{GROUP, driver};
+use super::GROUP;
+use crate::core::pod_spec;
 use crate::internal_form::internal_form;
 use crate::{Column, Cx, Info, Kind, print, validation};
 use api::{Fault, Path, Value};
@@ -20,7 +21,7 @@ impl CSINode {
 
 fn driver_faults<'v>(entry: &'v Value, seen: &mut HashSet<&'v str>, at: &Path) -> Vec<Fault> {
     let (name, id) = (entry.str_at(&["name"]), entry.str_at(&["nodeID"]));
-    let mut faults = driver::name_faults(name, &at.child("name"));
+    let mut faults = pod_spec::csi_driver_name(name, &at.child("name"));
     faults.extend(validation::required(id, &at.child("nodeID")));
     if id.len() > MAX_NODE_ID {
         let text = format!("must be {MAX_NODE_ID} characters or less");

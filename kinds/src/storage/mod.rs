@@ -3,7 +3,6 @@
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
-pub mod driver;
 mod parameters;
 mod storage_class;
 mod volume_attachment;

@@ -1,7 +1,7 @@
 //! StorageClass: how volumes of a sort are provisioned.
 
 use super::{GROUP, parameters};
-use crate::node::labels;
+use crate::core::pod_spec;
 use crate::{Column, Cx, Info, Kind, print, validation};
 use api::{Fault, Path, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,7 @@ impl Kind for StorageClass {
         for (i, term) in new.list_at(&["allowedTopologies"]).iter().enumerate() {
             let at = Path::new("allowedTopologies").index(i).child("matchLabelExpressions");
             for (j, expression) in term.list_at(&["matchLabelExpressions"]).iter().enumerate() {
-                if let Some(text) = labels::deprecation(expression.str_at(&["key"])) {
+                if let Some(text) = pod_spec::deprecated_node_label(expression.str_at(&["key"])) {
                     warnings.push(format!("{}: {text}", at.index(j).child("key")));
                 }
             }

@@ -1,6 +1,7 @@
 //! VolumeAttachment: the wish to have a volume attached to a node, and what became of it.
 
-use super::{GROUP, driver};
+use super::GROUP;
+use crate::core::pod_spec;
 use crate::internal_form::internal_form;
 use crate::{Column, Cx, Info, Kind, keep_field, lens, print, validation};
 use api::{Fault, Path, Value, names};
@@ -65,7 +66,7 @@ impl Kind for VolumeAttachment {
 
     fn validate(&self, obj: &Value, _cx: &Cx<'_>) -> Vec<Fault> {
         let at = Path::new("spec");
-        let mut faults = driver::name_faults(obj.str_at(&["spec", "attacher"]), &at.child("attacher"));
+        let mut faults = pod_spec::csi_driver_name(obj.str_at(&["spec", "attacher"]), &at.child("attacher"));
         faults.extend(source_faults(obj.at(&["spec", "source"]), &at.child("source")));
         let node = obj.str_at(&["spec", "nodeName"]);
         faults.extend(validation::dns_subdomain(node, &at.child("nodeName")));
