@@ -440,6 +440,7 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree;
 
     #[test]
     fn a_map_keeps_the_order_it_was_written_in() {
