@@ -7,9 +7,11 @@
 mod cursor;
 mod duplicates;
 mod parse;
+mod splice;
 mod write;
 
 pub use cursor::{Cursor, Error, Kind, MAX_DEPTH, number_value};
 pub use duplicates::parse_tracking_duplicates;
 pub use parse::{parse, parse_next};
+pub use splice::{list, set_resource_version};
 pub use write::{float_text, to_pretty, to_string, to_vec, write};

@@ -107,7 +107,7 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Appends a string with quotes and escapes.
-fn write_str(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_str(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');

@@ -13,6 +13,9 @@ pub struct Node {
     pub kind: Kind,
 }
 
+/// Key and value.
+pub type Pair = (Rc<Node>, Rc<Node>);
+
 pub enum Kind {
     Scalar {
         text: String,
@@ -22,7 +25,7 @@ pub enum Kind {
         implicit: bool,
     },
     List(Vec<Rc<Node>>),
-    Map(Vec<(Rc<Node>, Rc<Node>)>),
+    Map(Vec<Pair>),
     Alias(Rc<Node>),
     /// An alias inside of the node it names.
     Circle(String),
@@ -130,7 +133,7 @@ impl Composer<'_, '_> {
         }
     }
 
-    fn pairs(&mut self, depth: usize) -> Result<Vec<(Rc<Node>, Rc<Node>)>, Error> {
+    fn pairs(&mut self, depth: usize) -> Result<Vec<Pair>, Error> {
         let mut pairs = Vec::new();
         loop {
             let event = self.next()?;
