@@ -1,0 +1,20 @@
+//! JSON: what is read is written back the same, with and without the schema of a Pod.
+#![no_main]
+
+use api::{json, schema};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    if let Ok(tree) = json::parse(text) {
+        assert_eq!(json::parse(&json::to_vec(&tree)).as_ref(), Ok(&tree));
+    }
+    let _ = json::parse_tracking_duplicates(text);
+    let _ = json::set_resource_version(text, "1", true);
+    let pod = schema::builtin_type("", "v1", "Pod").expect("a built-in kind");
+    if let Ok(decoded) = schema::decode_json(schema::builtin(), pod, text, true) {
+        let once = json::to_vec(&decoded.value);
+        let again =
+            schema::decode_json(schema::builtin(), pod, &once, true).expect("the normal form is valid");
+        assert_eq!(json::to_vec(&again.value), once);
+    }
+});

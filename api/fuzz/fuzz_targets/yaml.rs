@@ -1,0 +1,11 @@
+//! YAML: what is read is written back the same.
+#![no_main]
+
+use api::yaml;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    if let Ok(tree) = yaml::parse(text) {
+        assert_eq!(yaml::parse(yaml::to_string(&tree).as_bytes()).as_ref(), Ok(&tree));
+    }
+});
