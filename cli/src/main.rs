@@ -12,6 +12,7 @@ mod up;
 mod version;
 
 use clap::Parser;
+use controllers::Parts;
 use flags::{Command, Flags};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,8 +24,8 @@ fn main() -> ExitCode {
         Err(error) => return misuse(&error),
     };
     let done = match flags.command {
-        Command::Up(command) => up::run(&command.cluster, started),
-        Command::Apiserver(cluster) => up::run(&cluster, started),
+        Command::Up(command) => up::run(&command.cluster, Parts::All, started),
+        Command::Apiserver(cluster) => up::run(&cluster, Parts::ApiServer, started),
         Command::Kubeconfig(command) => kubeconfig::run(&command),
         Command::Version => version::run(),
     };

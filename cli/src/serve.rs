@@ -1,18 +1,19 @@
-//! The API server, wired: store, who, may they, door.
-//!
-//! Today behind the door there are health checks and refusals; the corridor takes the place of `respond`.
+//! The API server, wired: store, who, may they, what policy says, door; and the control loops, each a client of it.
 
+use admission::Chain;
 use anyhow::Context;
-use api::{Status, json};
-use apiserver::door::{Body, Connection, Door, Drain, HeaderView, RequestBody, ServerTls};
-use authn::{Authenticator, Credentials, Peer, Settings};
-use authz::{Attributes, Authorizer};
+use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
+use apiserver::{Rooms, Server};
+use authn::{Authenticator, Settings};
+use authz::Authorizer;
 use certs::Pki;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use client::Client;
+use controllers::Parts;
+use http::{Request, Response};
+use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
-use stdx::Clock;
+use stdx::{Clock, Ids};
 use store::{Backend, Store, StoreConfig};
 use tokio::task::JoinHandle;
 
@@ -22,30 +23,28 @@ pub struct Running {
     listening: JoinHandle<std::io::Result<()>>,
     drained: JoinHandle<bool>,
     tls: ServerTls,
-    _store: Store,
+    store: Store,
 }
 
-struct Rooms {
-    authenticator: Authenticator,
-    authorizer: Authorizer,
-}
-
-/// Opens the store and then the door.
+/// Opens the store, then the door, and starts the parts that are clients of it.
 pub async fn start(
     listener: TcpListener,
-    pki: Pki,
+    pki: &Pki,
     backend: Backend,
     clock: Clock,
+    parts: Parts,
 ) -> anyhow::Result<Running> {
+    let endpoint = listener.local_addr().context("cannot tell where we listen")?;
     let config = StoreConfig { backend, clock: clock.clone(), ..StoreConfig::memory() };
     let store = Store::open(config).await?;
-    let client_cas = vec![pki.ca.certificate_der().to_vec().into()];
-    let settings = Settings { client_cas, anonymous: true, clock };
-    let authenticator = Authenticator::new(&settings).map_err(anyhow::Error::msg)?;
-    let rooms = Arc::new(Rooms { authenticator, authorizer: Authorizer::new() });
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
-    let door = Door::new(drain.clone(), move |request| respond(rooms.clone(), request));
+    let server = Arc::new(Server::new(rooms(pki, store.clone(), clock, drain.clone())?));
+    let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
+    let connect = connector(&door);
+    controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
+    let settings = controllers::Settings { ca_pem: pki.ca.certificate_pem().to_owned(), endpoint };
+    controllers::start(parts, &connect, &settings);
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
     let listening = tokio::spawn(async move { listens.listen(listener, shown).await });
@@ -53,7 +52,39 @@ pub async fn start(
         ends.started().await;
         door.drained().await
     });
-    Ok(Running { drain, listening, drained, tls, _store: store })
+    Ok(Running { drain, listening, drained, tls, store })
+}
+
+fn rooms(pki: &Pki, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<Rooms> {
+    let client_cas = vec![pki.ca.certificate_der().to_vec().into()];
+    let settings = Settings { client_cas, anonymous: true, clock: clock.clone() };
+    Ok(Rooms {
+        store,
+        authenticator: Authenticator::new(&settings).map_err(anyhow::Error::msg)?,
+        authorizer: Authorizer::new(),
+        admission: Chain::default(),
+        clock,
+        ids: Ids::system(),
+        drain,
+    })
+}
+
+/// Clients in this process, each with the identity it is made for.
+fn connector<H, F>(door: &Door<H>) -> controllers::Connect
+where
+    H: Fn(Request<RequestBody>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let door = door.clone();
+    Arc::new(move |identity| {
+        let door = door.clone();
+        let caller = authn::in_process(identity, &[]);
+        let agent = identity.rsplit(':').next().unwrap_or(identity).to_owned();
+        Client::new(
+            Arc::new(move || door.connect(caller.clone())),
+            &format!("{agent}/{}", env!("CARGO_PKG_VERSION")),
+        )
+    })
 }
 
 impl Running {
@@ -73,39 +104,8 @@ impl Running {
         if !self.drained.await.unwrap_or(false) {
             tracing::warn!("some requests did not finish in time");
         }
-    }
-}
-
-async fn respond(rooms: Arc<Rooms>, request: Request<RequestBody>) -> Response<Body> {
-    match permitted(&rooms, &request).await {
-        Ok(()) if ["/healthz", "/livez", "/readyz"].contains(&request.uri().path()) => {
-            answer(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned())
-        }
-        Ok(()) => {
-            answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n".to_owned())
-        }
-        Err(status) => {
-            let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer(code, "application/json", json::to_string(&status.to_value()))
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store did not close in order");
         }
     }
-}
-
-async fn permitted(rooms: &Rooms, request: &Request<RequestBody>) -> Result<(), Status> {
-    let path = request.uri().path();
-    let nobody = Peer::default();
-    let connection = request.extensions().get::<Arc<Connection>>();
-    let peer = connection.map_or(&nobody, |connection| connection.peer());
-    let headers = HeaderView(request.headers());
-    let credentials = Credentials { peer, headers: &headers, path };
-    let caller = rooms.authenticator.authenticate(&credentials).await?;
-    let asked = Attributes::path(&request.method().as_str().to_ascii_lowercase(), path);
-    rooms.authorizer.authorize(caller, asked).await.map(|_| ())
-}
-
-fn answer(code: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::full(text));
-    *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

@@ -5,6 +5,7 @@ use crate::flags::Cluster;
 use crate::{logs, serve};
 use anyhow::Context;
 use certs::{Pki, ServerNames};
+use controllers::Parts;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -22,10 +23,10 @@ const SERVICE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 const RENEWAL_PERIOD: Duration = Duration::from_secs(86_400);
 
 /// Runs a cluster until a signal ends it. `started` is when the process did.
-pub fn run(flags: &Cluster, started: Instant) -> anyhow::Result<()> {
+pub fn run(flags: &Cluster, parts: Parts, started: Instant) -> anyhow::Result<()> {
     logs::start(flags.verbosity);
     raise_file_limit();
-    let (listener, plan) = Plan::new(flags)?;
+    let (listener, plan) = Plan::new(flags, parts)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("pintle").thread_stack_size(THREAD_STACK_BYTES);
     if let Some(threads) = flags.threads {
@@ -43,11 +44,12 @@ struct Plan {
     data: DataDir,
     backend: store::Backend,
     kubeconfig: PathBuf,
+    parts: Parts,
 }
 
 impl Plan {
     /// The plan and the listener, bound.
-    fn new(flags: &Cluster) -> anyhow::Result<(TcpListener, Self)> {
+    fn new(flags: &Cluster, parts: Parts) -> anyhow::Result<(TcpListener, Self)> {
         let dir = flags.data.dir()?;
         let data = DataDir::open(&dir)?;
         let listener =
@@ -55,7 +57,7 @@ impl Plan {
         let address = listener.local_addr().context("cannot tell where we listen")?;
         let backend = flags.store.backend(&dir);
         let kubeconfig = flags.write_kubeconfig.clone().unwrap_or_else(|| dir.join("admin.kubeconfig"));
-        Ok((listener, Plan { address, data, backend, kubeconfig }))
+        Ok((listener, Plan { address, data, backend, kubeconfig, parts }))
     }
 
     /// The server's URL for clients of this machine.
@@ -83,7 +85,7 @@ async fn cluster(listener: TcpListener, plan: Plan, started: Instant) -> anyhow:
     let clock = Clock::system();
     let pki = plan.pki(&clock)?;
     plan.data.keep_endpoint(&plan.url())?;
-    let mut server = serve::start(listener, pki, plan.backend.clone(), clock.clone()).await?;
+    let mut server = serve::start(listener, &pki, plan.backend.clone(), clock.clone(), plan.parts).await?;
     let (url, file, took) = (plan.url(), plan.kubeconfig.display(), started.elapsed().as_millis());
     announce(&format!("ready {url} kubeconfig={file} in {took} ms"));
     loop {

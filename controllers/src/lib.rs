@@ -28,32 +28,44 @@ pub struct Settings {
 /// Makes a client with the identity that is named.
 pub type Connect = Arc<dyn Fn(&str) -> Client + Send + Sync>;
 
+/// Which control loops run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Those that belong to an API server.
+    ApiServer,
+    All,
+}
+
 /// One control loop: its identity and how it starts.
 struct Controller {
     identity: &'static str,
+    part: Parts,
     start: fn(Client, &Settings),
 }
 
 /// All control loops.
 const CONTROLLERS: &[Controller] = &[
+    Controller { identity: "system:apiserver", part: Parts::ApiServer, start: kubernetes_service::start },
     Controller {
-        identity: "system:serviceaccount:kube-system:service-account-controller",
-        start: service_account::start,
+        identity: "system:serviceaccount:kube-system:namespace-controller",
+        part: Parts::All,
+        start: namespace::start,
     },
     Controller {
         identity: "system:serviceaccount:kube-system:root-ca-cert-publisher",
+        part: Parts::All,
         start: root_ca::start,
     },
     Controller {
-        identity: "system:serviceaccount:kube-system:namespace-controller",
-        start: namespace::start,
+        identity: "system:serviceaccount:kube-system:service-account-controller",
+        part: Parts::All,
+        start: service_account::start,
     },
-    Controller { identity: "system:apiserver", start: kubernetes_service::start },
 ];
 
-/// Starts every control loop. They end with the runtime.
-pub fn start(connect: &Connect, settings: &Settings) {
-    for controller in CONTROLLERS {
+/// Starts control loops. They end with the runtime.
+pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
+    for controller in CONTROLLERS.iter().filter(|c| parts == Parts::All || c.part == parts) {
         (controller.start)(connect(controller.identity), settings);
     }
 }
