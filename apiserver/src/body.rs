@@ -1,36 +1,31 @@
 //! Bodies: read within limits, then decoded into a tree of the version that the request came by.
 
 use crate::call::Call;
+use crate::door::{RequestBody, RequestBodyError};
 use crate::negotiate::{Media, Offer, body_media, unsupported_media};
 use crate::query::FieldValidation;
 use api::{Schema, Status, Value, json, proto, schema, schema::TypeId, yaml};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use stdx::limits;
 
-/// The most a body may hold; upstream's limit.
-pub const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 /// How much of an unreadable body an error quotes.
 const QUOTED_BYTES: usize = 30;
 /// How many strict errors are reported.
 const MAX_STRICT_ERRORS: usize = 10;
 
 /// Reads a body to its end; 413 when it is too large. Time is bounded by the door.
-pub async fn read<B>(body: B) -> Result<Bytes, Status>
-where
-    B: hyper::body::Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
-{
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+pub async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
+    if body.size_hint().lower() > limits::REQUEST_BODY_BYTES as u64 {
         return Err(too_large());
     }
-    let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Status::bad_request(format!("unable to read the body: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if first.len() + all.len() + data.len() > MAX_BODY_BYTES {
+        let Ok(data) = frame.map_err(unread)?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > limits::REQUEST_BODY_BYTES {
             return Err(too_large());
         }
         if first.is_empty() && all.is_empty() {
@@ -45,8 +40,18 @@ where
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
+/// A body that did not arrive: 504 when it took too long, else 400.
+fn unread(error: RequestBodyError) -> Status {
+    match error {
+        RequestBodyError::TimedOut => {
+            Status::new(504, "Timeout", "request did not complete within the allotted timeout")
+        }
+        RequestBodyError::Broken(error) => Status::bad_request(format!("unable to read the body: {error}")),
+    }
+}
+
 fn too_large() -> Status {
-    let message = format!("Request entity too large: limit is {MAX_BODY_BYTES}");
+    let message = format!("Request entity too large: limit is {}", limits::REQUEST_BODY_BYTES);
     Status::new(413, "RequestEntityTooLarge", message)
 }
 
@@ -61,7 +66,11 @@ pub struct Expected<'a> {
 
 impl Expected<'_> {
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// 400: a body of the right type that does not hold.
@@ -73,7 +82,12 @@ impl Expected<'_> {
 
 /// Decodes a body of a built-in type: `apiVersion` and `kind` may be missing, but not be others. Unknown and
 /// duplicate fields are refused, warned of or dropped as asked.
-pub fn decode(call: &Call, expected: &Expected<'_>, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
+pub fn decode(
+    call: &Call,
+    expected: &Expected<'_>,
+    body: &Bytes,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
     let offer = call.offer();
     let media = body_media(&call.headers, offer).ok_or_else(|| unsupported_media(offer))?;
     let typed = builtin(expected, body, media)?;
@@ -114,7 +128,9 @@ pub fn report_strict(
     }
     match validation {
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => strict.iter().take(MAX_STRICT_ERRORS).for_each(|text| call.warn(text.as_str())),
+        FieldValidation::Warn => {
+            strict.iter().take(MAX_STRICT_ERRORS).for_each(|text| call.warn(text.as_str()))
+        }
         FieldValidation::Strict => {
             let mut list = strict;
             if list.len() > MAX_STRICT_ERRORS {
@@ -141,13 +157,18 @@ fn raw_tree(expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<Raw, 
     match media {
         Media::Json => {
             let (value, duplicates) = json::parse_tracking_duplicates(body).map_err(|e| {
-                unrecognized(expected.kind, &format!("couldn't get version/kind; json parse error: {e}"), body)
+                unrecognized(
+                    expected.kind,
+                    &format!("couldn't get version/kind; json parse error: {e}"),
+                    body,
+                )
             })?;
             meta_shape(expected.kind, &value, body)?;
             Ok(Raw { value, duplicates })
         }
         Media::Yaml => {
-            let value = yaml::parse(body).map_err(|e| unrecognized(expected.kind, &format!("yaml: {e}"), body))?;
+            let value =
+                yaml::parse(body).map_err(|e| unrecognized(expected.kind, &format!("yaml: {e}"), body))?;
             meta_shape(expected.kind, &value, body)?;
             Ok(Raw { value, duplicates: Vec::new() })
         }
@@ -157,21 +178,27 @@ fn raw_tree(expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<Raw, 
 
 /// A body must be a map whose `apiVersion` and `kind` are strings, or nothing at all.
 fn meta_shape(kind: &str, value: &Value, body: &[u8]) -> Result<(), Status> {
-    const GO_STRUCT: &str =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let fail = |text: String| Err(unrecognized(kind, &format!("couldn't get version/kind; json parse error: {text}"), body));
+    const GO_STRUCT: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let fail = |text: String| {
+        Err(unrecognized(kind, &format!("couldn't get version/kind; json parse error: {text}"), body))
+    };
     let Some(map) = value.as_map() else {
         if value.is_null() {
             return Ok(());
         }
-        return fail(format!("json: cannot unmarshal {} into Go value of type {GO_STRUCT}", value.json_type()));
+        return fail(format!(
+            "json: cannot unmarshal {} into Go value of type {GO_STRUCT}",
+            value.json_type()
+        ));
     };
     for field in ["apiVersion", "kind"] {
         match map.get(field) {
             None | Some(Value::Null | Value::Str(_)) => {}
             Some(other) => {
                 let ty = other.json_type();
-                return fail(format!("json: cannot unmarshal {ty} into Go struct field .{field} of type string"));
+                return fail(format!(
+                    "json: cannot unmarshal {ty} into Go struct field .{field} of type string"
+                ));
             }
         }
     }
@@ -185,14 +212,17 @@ fn proto_tree(expected: &Expected<'_>, body: &[u8]) -> Result<Value, Status> {
     }
     let envelope = proto::unwrap(body).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
     check_type(expected, envelope.api_version, envelope.kind)?;
-    let mut value = proto::decode(expected.schema, expected.ty, envelope.raw).map_err(|e| expected.refuse(&e))?;
+    let mut value =
+        proto::decode(expected.schema, expected.ty, envelope.raw).map_err(|e| expected.refuse(&e))?;
     schema::set_type_meta(&mut value, &expected.api_version(), expected.kind);
     Ok(value)
 }
 
 pub fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
     let quoted = summary(body);
-    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"))
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"
+    ))
 }
 
 /// The start of a body for an error: text when it may be JSON, else hexadecimal.
@@ -214,7 +244,8 @@ fn typed(expected: &Expected<'_>, mut raw: Value, media: Media) -> Result<Typed,
     raw.set(&["apiVersion"], expected.api_version());
     raw.set(&["kind"], expected.kind);
     let strict = media != Media::Protobuf;
-    let decoded = schema::decode(expected.schema, expected.ty, raw, strict).map_err(|e| expected.refuse(&e))?;
+    let decoded =
+        schema::decode(expected.schema, expected.ty, raw, strict).map_err(|e| expected.refuse(&e))?;
     Ok(Typed { value: decoded.value, strict: decoded.strict })
 }
 
@@ -234,7 +265,13 @@ fn check_type(expected: &Expected<'_>, api_version: &str, kind: &str) -> Result<
 }
 
 /// Why a document with this `apiVersion` and `kind` ("" for those of the endpoint) is not of the endpoint's type.
-pub fn type_mismatch(group: &str, version: &str, wanted: &str, api_version: &str, kind: &str) -> Option<String> {
+pub fn type_mismatch(
+    group: &str,
+    version: &str,
+    wanted: &str,
+    api_version: &str,
+    kind: &str,
+) -> Option<String> {
     let (given_group, given_version) = match api_version.split_once('/') {
         _ if api_version.is_empty() => (group, version),
         Some(pair) => pair,
@@ -252,7 +289,9 @@ pub fn type_mismatch(group: &str, version: &str, wanted: &str, api_version: &str
         format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"{SCHEME}\"")
     } else if kind == wanted {
         let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        format!("the API version in the data ({api_version}) does not match the expected API version ({expected})")
+        format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        )
     } else {
         let to = group_words(group);
         format!("converting ({given_version}.{kind}) to ({to}.{wanted}): unknown conversion")
@@ -299,7 +338,12 @@ pub fn object(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<
 }
 
 /// Reads the body of a custom kind, which knows itself what to make of a tree.
-fn custom(call: &Call, expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<(Value, Vec<String>), Status> {
+fn custom(
+    call: &Call,
+    expected: &Expected<'_>,
+    body: &Bytes,
+    media: Media,
+) -> Result<(Value, Vec<String>), Status> {
     let raw = raw_tree(expected, body, media)?;
     let mut value = raw.value;
     check_type(expected, value.str_at(&["apiVersion"]), value.str_at(&["kind"]))?;

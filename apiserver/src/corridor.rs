@@ -25,7 +25,9 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     let is_gzip = gzip::is_accepted(&parts.headers);
     let mut answer = match walk(&server, &parts, body, &query, &place).await {
         Ok(answer) => answer,
-        Err(refused) => answer::with_warnings(answer::refusal(&refused.status, refused.form), &refused.warnings),
+        Err(refused) => {
+            answer::with_warnings(answer::refusal(&refused.status, refused.form), &refused.warnings)
+        }
     };
     if is_gzip {
         answer = gzip::compress(answer).await;
@@ -136,7 +138,11 @@ async fn resource(call: Call, incoming: RequestBody, parts: &Parts) -> Result<An
     }
     let form = negotiate(&call.headers, &call.query, call.offer())?;
     if matches!(call.verb(), Verb::List | Verb::Watch) {
-        return list_or_watch(call, form).await.map_err(|status| Refused { status, form: Some(form), warnings: Vec::new() });
+        return list_or_watch(call, form).await.map_err(|status| Refused {
+            status,
+            form: Some(form),
+            warnings: Vec::new(),
+        });
     }
     let outcome = match body::read(incoming).await {
         Ok(bytes) => match subresource {
@@ -165,7 +171,12 @@ async fn list_or_watch(call: Call, form: Form) -> Result<Answer, Status> {
     answer::list::list(&call, form, &list)
 }
 
-async fn scaled(call: &Call, form: Form, paths: &kinds::ScalePaths, bytes: &bytes::Bytes) -> Result<Answer, Status> {
+async fn scaled(
+    call: &Call,
+    form: Form,
+    paths: &kinds::ScalePaths,
+    bytes: &bytes::Bytes,
+) -> Result<Answer, Status> {
     let value = match call.verb() {
         Verb::Get => scale::get(call, paths).await?,
         _ => scale::write(call, paths, bytes).await?,
@@ -178,15 +189,8 @@ async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer,
     match call.verb() {
         Verb::Get => answer::entry(call, form, &*read::get(call).await?),
         Verb::Create => answer::written(call, form, 201, create::create(call, bytes).await?),
-        Verb::Update => {
-            let written = replace::replace(call, bytes).await?;
-            let code = if written.created { 201 } else { 200 };
-            answer::written(call, form, code, written)
-        }
-        Verb::Patch => {
-            let (written, created) = patch::patch(call, bytes).await?;
-            answer::written(call, form, if created { 201 } else { 200 }, written)
-        }
+        Verb::Update => changed(call, form, replace::replace(call, bytes).await?),
+        Verb::Patch => changed(call, form, patch::patch(call, bytes).await?),
         Verb::Delete => deleted(call, form, delete::delete(call, bytes).await?),
         Verb::DeleteCollection => {
             let deleted = collection::delete_collection(call, bytes).await?;
@@ -196,11 +200,21 @@ async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer,
     }
 }
 
+/// 201 when the write made the object, else 200.
+fn changed(call: &Call, form: Form, written: edit::Written) -> Result<Answer, Status> {
+    let code = if written.created { 201 } else { 200 };
+    answer::written(call, form, code, written)
+}
+
 /// Deletes answer with the object where the kind says so, and while it is still there.
 fn deleted(call: &Call, form: Form, deleted: edit::delete::Deleted) -> Result<Answer, Status> {
     let details = edit::delete::details(call, &deleted.written.object);
     if deleted.gone && !call.info().delete_returns_object {
-        return answer::tree(Form { shape: crate::negotiate::Shape::Whole, ..form }, 200, &api::status::success(Some(details)));
+        return answer::tree(
+            Form { shape: crate::negotiate::Shape::Whole, ..form },
+            200,
+            &api::status::success(Some(details)),
+        );
     }
     let code = if !deleted.gone && deleted.options.orphan_dependents == Some(false) { 202 } else { 200 };
     answer::object(call, form, code, deleted.written.object)

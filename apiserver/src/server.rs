@@ -101,7 +101,14 @@ impl Server {
     }
 
     /// An object of any kind in the stored version.
-    pub async fn find(&self, group: &str, resource: &str, namespace: &str, name: &str, latest: bool) -> Option<Value> {
+    pub async fn find(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        latest: bool,
+    ) -> Option<Value> {
         let registry = self.registry();
         let kind = registry.find(group, resource)?;
         let key = Key::new(&self.space(&**kind), crate::call::rest(kind.info(), namespace, name));
@@ -142,7 +149,12 @@ impl admission::Reader for Server {
         self.find(group, resource, namespace, name, true).boxed()
     }
 
-    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> BoxFuture<'a, Vec<Value>> {
+    fn list<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Vec<Value>> {
         self.find_all(group, resource, namespace).boxed()
     }
 }

@@ -23,7 +23,9 @@ pub async fn apply(call: &Call, body: &Bytes, options: &WriteOptions) -> Result<
         Ok(object)
     };
     let written = change
-        .run(|current| Ok(Wanted { object: wanted(current)?, uid: config.str_at(&["metadata", "uid"]).to_owned() }))
+        .run(|current| {
+            Ok(Wanted { object: wanted(current)?, uid: config.str_at(&["metadata", "uid"]).to_owned() })
+        })
         .await?;
     if let Some(written) = written {
         return Ok(written);
@@ -54,7 +56,10 @@ fn parse(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<Value
     let is_json = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
     if is_json && let Ok((value, duplicates)) = json::parse_tracking_duplicates(body) {
         if !duplicates.is_empty() && validation == FieldValidation::Strict {
-            return Err(Status::bad_request(format!("error strict decoding YAML: {}", duplicates.join(", "))));
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: {}",
+                duplicates.join(", ")
+            )));
         }
         if validation == FieldValidation::Warn {
             duplicates.into_iter().for_each(|text| call.warn(text));

@@ -1,11 +1,13 @@
 //! Change: an object that exists becomes another one. Replace, every patch, apply, the lenses, bindings and evictions
 //! are all changes; this is their one retry loop.
 
-use super::{Refused, Written, admission_check, admit, commit, refuse, settle_namespace, store_failure, tidy, warn};
+use super::{
+    Refused, Written, admission_check, admit, commit, refuse, settle_namespace, store_failure, tidy, warn,
+};
 use crate::call::Call;
 use crate::{claim, metadata, stored};
 use admission::Operation;
-use api::{Fault, Status, Value};
+use api::{Fault, Status, Value, merge};
 use bytes::Bytes;
 use std::sync::Arc;
 use store::{Entry, Key, Txn};
@@ -67,7 +69,7 @@ impl Change<'_> {
                 Ok(written) => return Ok(Some(written)),
                 Err(Refused::Failed(status)) => return Err(status),
                 Err(Refused::Conflict) if pinned => break,
-                Err(Refused::Conflict) => {}
+                Err(Refused::Conflict | Refused::Taken) => {}
             }
         }
         Err(self.modified())
@@ -116,7 +118,9 @@ impl Change<'_> {
             return Err(self.modified());
         }
         let info = self.call.info();
-        if !info.unconditional_update && !self.call.target.verb.is_some_and(|v| v == crate::address::Verb::Patch) {
+        if !info.unconditional_update
+            && !self.call.target.verb.is_some_and(|v| v == crate::address::Verb::Patch)
+        {
             let mut fault = Fault::invalid("metadata.resourceVersion", 0, "must be specified for an update");
             fault.value = Value::Int(0);
             let mut status = Status::invalid(&info.group, &info.plural, self.name, &[fault]);
@@ -133,13 +137,14 @@ impl Change<'_> {
         admit(call, Operation::Update, self.name, Some(&mut new), Some(&old), self.dry_run)
             .await
             .map_err(Refused::Failed)?;
+        merge::keep_times(&old, &mut new);
+        let claims = claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
         self.settle(&mut new, &old).map_err(Refused::Failed)?;
         self.check(&mut new, &old).await.map_err(Refused::Failed)?;
         let ends = metadata::is_deleting(&new)
             && metadata::finalizers(&new).is_empty()
             && old.i64_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
             && !call.kind.stays_while_deleting(&new);
-        let claims = claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
         let value = stored::encode(&*call.kind, &new).map_err(Refused::Failed)?;
         if self.dry_run {
             return Ok(Written { object: new, entry: None, created: false });

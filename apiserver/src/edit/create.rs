@@ -11,6 +11,8 @@ use store::{Key, Txn};
 
 /// How often a generated name is drawn again when it is taken.
 const MAX_NAME_DRAWS: usize = 8;
+/// How often what the object needs is claimed again when somebody else was faster.
+const MAX_CLAIMS: usize = 64;
 const MAX_GENERATE_NAME_LEN: usize = 58;
 
 /// POST to a collection.
@@ -30,8 +32,7 @@ pub async fn create(call: &Call, body: &Bytes) -> Result<Written, Status> {
 }
 
 /// The warning about repeated owner references.
-pub const DUPLICATE_OWNERS: &str =
-    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests";
+pub const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests";
 
 fn check_url_name(obj: &Value, name: &str) -> Result<(), Status> {
     let given = Call::name_of(obj);
@@ -56,15 +57,20 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
     }
     tidy(call, &mut obj)?;
     let generated = name.is_empty() && !obj.str_at(&["metadata", "generateName"]).is_empty();
-    for draw in 1..=MAX_NAME_DRAWS {
-        if generated {
-            draw_name(call, &mut obj);
-        }
+    let (mut draws, mut claims) = (1, 1);
+    if generated {
+        draw_name(call, &mut obj);
+    }
+    loop {
         match attempt(call, &mut obj, given_version, dry_run).await {
             Ok(written) => return Ok(written),
             Err(Refused::Failed(status)) => return Err(status),
-            Err(Refused::Conflict) if generated && draw < MAX_NAME_DRAWS => {}
-            Err(Refused::Conflict) => break,
+            Err(Refused::Conflict) if generated && draws < MAX_NAME_DRAWS => {
+                draws += 1;
+                draw_name(call, &mut obj);
+            }
+            Err(Refused::Taken) if claims < MAX_CLAIMS => claims += 1,
+            Err(Refused::Conflict | Refused::Taken) => break,
         }
     }
     Err(taken(call, &obj, generated))
@@ -73,10 +79,8 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
 fn taken(call: &Call, obj: &Value, generated: bool) -> Status {
     let mut status = Status::already_exists(call.group(), call.resource(), Call::name_of(obj));
     if generated {
-        status.message = format!(
-            "{}, the server was not able to generate a unique name for the object",
-            status.message
-        );
+        status.message =
+            format!("{}, the server was not able to generate a unique name for the object", status.message);
     }
     status
 }
@@ -91,14 +95,29 @@ fn draw_name(call: &Call, obj: &mut Value) {
     obj.set(&["metadata", "name"], name);
 }
 
-async fn attempt(call: &Call, obj: &mut Value, given_version: u64, dry_run: bool) -> Result<Written, Refused> {
+async fn attempt(
+    call: &Call,
+    obj: &mut Value,
+    given_version: u64,
+    dry_run: bool,
+) -> Result<Written, Refused> {
     let name = Call::name_of(obj).to_owned();
+    // What is filled in for a claim that fails must not be there the next time.
+    let mut draft;
+    let obj = if claim::is_needed(call, obj) {
+        draft = obj.clone();
+        &mut draft
+    } else {
+        obj
+    };
+    let claims = claim::make(call, obj, None, dry_run).await.map_err(Refused::Failed)?;
     check(call, obj, &name, dry_run).await.map_err(Refused::Failed)?;
     if given_version != 0 {
-        return Err(Refused::Failed(Status::unclassified("resourceVersion should not be set on objects to be created")));
+        return Err(Refused::Failed(Status::unclassified(
+            "resourceVersion should not be set on objects to be created",
+        )));
     }
     let key = Key::new(&call.space(), rest(call.info(), call.namespace(), &name));
-    let claims = claim::make(call, obj, None, dry_run).await.map_err(Refused::Failed)?;
     let value = stored::encode(&*call.kind, obj).map_err(Refused::Failed)?;
     if dry_run {
         return dry(call, obj, &key).await;

@@ -52,10 +52,13 @@ pub async fn delete_named(call: &Call, name: &str, options: DeleteOptions) -> Re
         match attempt(call, entry, old, &options).await {
             Ok((written, gone)) => return Ok(Deleted { written, gone, options }),
             Err(Refused::Failed(status)) => return Err(status),
-            Err(Refused::Conflict) => {}
+            Err(Refused::Conflict | Refused::Taken) => {}
         }
     }
-    Err(call.conflict(name, "the object has been modified; please apply your changes to the latest version and try again"))
+    Err(call.conflict(
+        name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    ))
 }
 
 fn check_preconditions(call: &Call, name: &str, options: &DeleteOptions, old: &Value) -> Result<(), Status> {
@@ -203,8 +206,11 @@ fn settle_finalizers(call: &Call, obj: &mut Value, options: &DeleteOptions) {
         Propagation::Foreground => Some(FOREGROUND),
         Propagation::Background => None,
     };
-    let mut list: Vec<String> =
-        present.iter().filter(|f| !matches!(**f, ORPHAN | FOREGROUND) || Some(**f) == wanted).map(|f| (*f).to_owned()).collect();
+    let mut list: Vec<String> = present
+        .iter()
+        .filter(|f| !matches!(**f, ORPHAN | FOREGROUND) || Some(**f) == wanted)
+        .map(|f| (*f).to_owned())
+        .collect();
     if let Some(wanted) = wanted.filter(|w| !list.iter().any(|f| f == w)) {
         list.push(wanted.to_owned());
     }

@@ -21,7 +21,8 @@ pub struct DeleteOptions {
 
 impl DeleteOptions {
     pub fn read(call: &Call, bytes: &Bytes) -> Result<Self, Status> {
-        let options = if bytes.is_empty() { Self::from_query(&call.query)? } else { Self::from_body(call, bytes)? };
+        let options =
+            if bytes.is_empty() { Self::from_query(&call.query)? } else { Self::from_body(call, bytes)? };
         options.check()?;
         Ok(options)
     }
@@ -109,7 +110,9 @@ fn tree(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
         }
     };
     let decoded = schema::decode(schema, ty, raw, false).map_err(|e| {
-        Status::bad_request(format!("DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"))
+        Status::bad_request(format!(
+            "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"
+        ))
     })?;
     Ok(decoded.value)
 }

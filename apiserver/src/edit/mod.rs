@@ -11,7 +11,6 @@ pub mod patch;
 pub mod replace;
 pub mod scale;
 
-
 use crate::call::Call;
 use crate::stored;
 use admission::{Operation, Review};
@@ -31,13 +30,19 @@ pub struct Written {
 pub enum Refused {
     /// Somebody else was first.
     Conflict,
+    /// Somebody else made a claim first; the object itself is as it was seen.
+    Taken,
     Failed(Status),
 }
 
-/// Commits one transaction.
+/// Commits one transaction, whose first compare is about the object itself; those behind it are about its claims.
 pub async fn commit(call: &Call, txn: Txn) -> Result<Committed, Refused> {
+    let seen = txn.compares.first().map(|(_, revision)| *revision);
     call.server.store.commit(txn).await.map_err(|e| match e {
-        Error::Conflict(_) => Refused::Conflict,
+        Error::Conflict(conflict) => {
+            let found = conflict.current.first().map(|e| e.as_ref().map_or(0, |e| e.mod_revision));
+            if found == seen { Refused::Taken } else { Refused::Conflict }
+        }
         other => Refused::Failed(store_failure(&other)),
     })
 }
@@ -106,8 +111,11 @@ async fn review(
     };
     let reader: &dyn admission::Reader = &*call.server;
     let chain = &call.server.admission;
-    let outcome =
-        if mutate { chain.admit(&mut review, reader).await } else { chain.validate(&mut review, reader).await };
+    let outcome = if mutate {
+        chain.admit(&mut review, reader).await
+    } else {
+        chain.validate(&mut review, reader).await
+    };
     warnings.into_iter().for_each(|text| call.warn(text));
     outcome
 }
@@ -143,7 +151,9 @@ pub fn settle_namespace(call: &Call, obj: &mut Value) -> Result<(), Status> {
         obj.set(&["metadata", "namespace"], wanted);
         return Ok(());
     }
-    Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+    Err(Status::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ))
 }
 
 /// Normalises a tree of the stored version after it was worked on.

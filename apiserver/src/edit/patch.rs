@@ -9,7 +9,7 @@ use crate::edit::apply;
 use crate::edit::replace::check_name;
 use crate::query::{FieldValidation, OptionsKind, WriteOptions};
 use crate::{body, fields, metadata, stored};
-use api::{Fault, Schema, Status, Value, json, patch, schema::TypeId};
+use api::{Fault, Schema, Status, Value, json, patch, schema, schema::TypeId};
 use bytes::Bytes;
 
 /// The format of a patch, by Content-Type.
@@ -30,12 +30,12 @@ pub struct Patch {
 }
 
 /// PATCH of an object or of a lens.
-pub async fn patch(call: &Call, body: &Bytes) -> Result<(Written, bool), Status> {
+pub async fn patch(call: &Call, body: &Bytes) -> Result<Written, Status> {
     let kind = patch_kind(call)?;
     let apply = kind == PatchKind::Apply;
     let options = WriteOptions::read(&call.query, OptionsKind::Patch { apply })?;
     if apply {
-        return apply::apply(call, body, &options).await.map(|w| { let c = w.created; (w, c) });
+        return apply::apply(call, body, &options).await;
     }
     let patch = Patch::parse(kind, body, options.field_validation)?;
     let manager = call.manager(&options.field_manager);
@@ -54,7 +54,7 @@ pub async fn patch(call: &Call, body: &Bytes) -> Result<(Written, bool), Status>
             Ok(Wanted { object, uid: String::new() })
         })
         .await?;
-    written.map(|w| (w, false)).ok_or_else(|| call.not_found(name))
+    written.ok_or_else(|| call.not_found(name))
 }
 
 /// The format by Content-Type; 415 in the words of the kind's server.
@@ -82,9 +82,10 @@ pub fn patch_kind(call: &Call) -> Result<PatchKind, Status> {
 impl Patch {
     pub fn parse(kind: PatchKind, body: &Bytes, validation: FieldValidation) -> Result<Self, Status> {
         let strict_checks = validation != FieldValidation::Ignore;
-        let prefix = if strict_checks || kind == PatchKind::Strategic { "error decoding patch: " } else { "" };
-        let (tree, duplicates) = json::parse_tracking_duplicates(body)
-            .map_err(|e| Status::bad_request(format!("{prefix}{e}")))?;
+        let prefix =
+            if strict_checks || kind == PatchKind::Strategic { "error decoding patch: " } else { "" };
+        let (tree, duplicates) =
+            json::parse_tracking_duplicates(body).map_err(|e| Status::bad_request(format!("{prefix}{e}")))?;
         let mut strict = Vec::new();
         match kind {
             PatchKind::Json => {
@@ -97,78 +98,94 @@ impl Patch {
         Ok(Patch { kind, tree, strict })
     }
 
-    /// The patched tree, not yet read; with what quoting errors show.
+    /// What the patch makes of a document, not yet read.
     pub fn patched(
         &self,
         current: &Value,
         schema: Option<(&Schema, TypeId)>,
         validation: FieldValidation,
-    ) -> Result<Value, Status> {
+    ) -> Result<Patched, Status> {
         let mut document = current.clone();
         let strict_checks = validation != FieldValidation::Ignore;
+        let mut quoted = None;
         match (self.kind, schema) {
             (PatchKind::Json, _) => patch::json::apply(&mut document, &self.tree)?,
             (PatchKind::Merge, _) => patch::merge::apply(&mut document, self.tree.clone(), strict_checks)?,
             (PatchKind::Strategic, Some((schema, ty))) => {
-                patch::strategic::apply(schema, ty, &mut document, &mut self.tree.clone())?;
+                let mut tree = self.tree.clone();
+                patch::strategic::apply(schema, ty, &mut document, &mut tree)?;
+                quoted = Some(tree);
+                let patched = Patched { document, patch: quoted };
+                return match patch::misfit(schema, ty, &patched.document) {
+                    Some(why) => Err(patched.undecodable(&why)),
+                    None => Ok(patched),
+                };
             }
             _ => return Err(patch::strategic::unsupported()),
         }
-        Ok(document)
+        Ok(Patched { document, patch: quoted })
     }
 
     /// The object that the patch makes of `current`, read and with defaults.
-    fn patched_object(&self, call: &Call, current: &Value, validation: FieldValidation) -> Result<Value, Status> {
+    fn patched_object(
+        &self,
+        call: &Call,
+        current: &Value,
+        validation: FieldValidation,
+    ) -> Result<Value, Status> {
+        let info = call.info();
         let schema = if call.kind.stored_as_json() { None } else { call.kind.schema(call.version()) };
         let patched = self.patched(current, schema, validation)?;
-        self.read(call, patched, validation)
-    }
-
-    fn read(&self, call: &Call, patched: Value, validation: FieldValidation) -> Result<Value, Status> {
-        let info = call.info();
-        let quoted = || self.quoted(&patched);
-        if let Some(status) = other_type(call, &patched) {
-            return Err(self.undecodable(&quoted(), &status));
+        let (api_version, kind) =
+            (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
+        if let Some(why) = body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind) {
+            return Err(patched.undecodable(&why));
         }
-        let read = call
-            .kind
-            .read(call.version(), patched.clone())
-            .map_err(|e| self.undecodable(&quoted(), &e))?;
-        let mut strict = self.strict.clone();
-        strict.extend(read.strict);
-        if validation == FieldValidation::Strict && !strict.is_empty() {
-            let why = format!("strict decoding error: {}", strict.join(", "));
-            return Err(self.undecodable(&quoted(), &why));
+        let read =
+            call.kind.read(call.version(), patched.document.clone()).map_err(|e| patched.undecodable(&e))?;
+        let mut unknown = read.strict;
+        if self.kind == PatchKind::Strategic {
+            unknown.sort();
         }
-        body::report_strict(call, strict, validation, str::to_owned)?;
+        self.settle_strict(call, unknown, validation, &patched)?;
         let mut object = read.object;
-        object.set(&["kind"], info.kind.clone());
-        object.set(&["apiVersion"], info.api_version(call.version()));
+        schema::set_type_meta(&mut object, &info.api_version(call.version()), &info.kind);
         call.kind.fill(&mut object, call.version());
         stored::normalise(&*call.kind, call.version(), &mut object)?;
         Ok(object)
     }
 
-    /// The patched document (for strategic merge the patch) as errors quote it.
-    fn quoted(&self, patched: &Value) -> String {
-        match self.kind {
-            PatchKind::Strategic => patch::go_text(&self.tree),
-            _ => json::to_string(patched),
+    /// Refuses, warns of or ignores what strict validation has against the patch and what it made.
+    pub fn settle_strict(
+        &self,
+        call: &Call,
+        unknown: Vec<String>,
+        validation: FieldValidation,
+        patched: &Patched,
+    ) -> Result<(), Status> {
+        let mut strict = self.strict.clone();
+        strict.extend(unknown);
+        if validation == FieldValidation::Strict && !strict.is_empty() {
+            return Err(patched.undecodable(&format!("strict decoding error: {}", strict.join(", "))));
         }
-    }
-
-    /// 422 without a subject: what the patch made cannot be read.
-    pub fn undecodable(&self, quoted: &str, why: &str) -> Status {
-        Status::invalid("", "", "", &[Fault::invalid("patch", quoted, why)])
+        body::report_strict(call, strict, validation, str::to_owned)
     }
 }
 
-/// Why a patched document is no object of the call's kind and version any more.
-fn other_type(call: &Call, patched: &Value) -> Option<String> {
-    let info = call.info();
-    let (api_version, kind) = (patched.str_at(&["apiVersion"]), patched.str_at(&["kind"]));
-    if api_version == info.api_version(call.version()) && kind == info.kind.as_str() {
-        return None;
+/// What a patch made.
+pub struct Patched {
+    pub document: Value,
+    /// A strategic patch as it was left, which errors quote instead of the document.
+    patch: Option<Value>,
+}
+
+impl Patched {
+    /// 422 without a subject: what the patch made cannot be read.
+    pub fn undecodable(&self, why: &str) -> Status {
+        let quoted = match &self.patch {
+            Some(patch) => patch::go_text(patch),
+            None => json::to_string(&self.document),
+        };
+        Status::invalid("", "", "", &[Fault::invalid("patch", quoted, why)])
     }
-    body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind)
 }

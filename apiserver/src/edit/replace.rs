@@ -38,7 +38,12 @@ pub async fn replace(call: &Call, body: &Bytes) -> Result<Written, Status> {
 }
 
 /// A PUT to a name that does not exist creates the few kinds that allow it.
-async fn create_missing(call: &Call, mut obj: Value, manager: &str, dry_run: bool) -> Result<Written, Status> {
+async fn create_missing(
+    call: &Call,
+    mut obj: Value,
+    manager: &str,
+    dry_run: bool,
+) -> Result<Written, Status> {
     if !call.info().create_on_update || !call.target.subresource.is_empty() {
         return Err(call.not_found(&call.target.name));
     }

@@ -40,8 +40,10 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
     let is_patch = call.verb() == Verb::Patch;
     let kind = if is_patch { Some(patch_kind(call)?) } else { None };
     let apply = kind == Some(PatchKind::Apply);
-    let options =
-        WriteOptions::read(&call.query, if is_patch { OptionsKind::Patch { apply } } else { OptionsKind::Update })?;
+    let options = WriteOptions::read(
+        &call.query,
+        if is_patch { OptionsKind::Patch { apply } } else { OptionsKind::Update },
+    )?;
     let input = match kind {
         None => Input::Body(read_body(call, bytes, options.field_validation)?),
         Some(PatchKind::Apply) => Input::Merge(read_apply(bytes)?),
@@ -85,18 +87,14 @@ impl Input {
             }
             Input::Patch(patch) => {
                 let patched = patch.patched(current, Some((schema, ty)), validation)?;
-                let quoted = api::json::to_string(&patched);
-                let (api_version, kind) = (patched.str_at(&["apiVersion"]), patched.str_at(&["kind"]));
+                let (api_version, kind) =
+                    (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
                 if let Some(why) = body::type_mismatch("autoscaling", "v1", "Scale", api_version, kind) {
-                    return Err(patch.undecodable(&quoted, &why));
+                    return Err(patched.undecodable(&why));
                 }
-                let decoded = schema::decode(schema, ty, patched, true)
-                    .map_err(|e| patch.undecodable(&quoted, &e.to_string()))?;
-                if validation == FieldValidation::Strict && !decoded.strict.is_empty() {
-                    let why = format!("strict decoding error: {}", decoded.strict.join(", "));
-                    return Err(patch.undecodable(&quoted, &why));
-                }
-                body::report_strict(call, decoded.strict, validation, str::to_owned)?;
+                let decoded = schema::decode(schema, ty, patched.document.clone(), true)
+                    .map_err(|e| patched.undecodable(&e.to_string()))?;
+                patch.settle_strict(call, decoded.strict, validation, &patched)?;
                 check_name(&decoded.value, &call.target.name)?;
                 Ok(decoded.value)
             }

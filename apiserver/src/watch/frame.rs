@@ -8,8 +8,8 @@ use crate::selection::Selection;
 use crate::stored;
 use api::{Status, Value, json, proto, tree};
 use bytes::{Bytes, BytesMut};
-use store::{Entry, Event, EventKind};
 use std::sync::Arc;
+use store::{Entry, Event, EventKind};
 
 /// Writes events in the negotiated form.
 pub struct Frames {
@@ -55,7 +55,13 @@ impl Frames {
     }
 
     /// A change, as the selectors let it be seen.
-    pub fn event(&mut self, call: &Call, selection: &Selection, event: &Event, out: &mut BytesMut) -> Result<(), Status> {
+    pub fn event(
+        &mut self,
+        call: &Call,
+        selection: &Selection,
+        event: &Event,
+        out: &mut BytesMut,
+    ) -> Result<(), Status> {
         match (seen(call, selection, event)?, &event.entry) {
             (Seen::Added, Some(entry)) => self.entry(call, "ADDED", entry, out),
             (Seen::Modified, Some(entry)) => self.entry(call, "MODIFIED", entry, out),
@@ -94,14 +100,22 @@ impl Frames {
                 let meta = tree!({"resourceVersion": obj.str_at(&["metadata", "resourceVersion"])});
                 table::table(version, meta, columns, vec![table::row(call, &obj, options.include)])
             }
-            (Shape::Partial(version) | Shape::PartialList(version), _) => crate::metadata::partial(&obj, version),
+            (Shape::Partial(version) | Shape::PartialList(version), _) => {
+                crate::metadata::partial(&obj, version)
+            }
             _ => obj,
         };
         self.write(ty, &shaped, out)
     }
 
     /// A bookmark: nothing but a kind and a resource version.
-    pub fn bookmark(&mut self, call: &Call, revision: u64, initial_end: bool, out: &mut BytesMut) -> Result<(), Status> {
+    pub fn bookmark(
+        &mut self,
+        call: &Call,
+        revision: u64,
+        initial_end: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), Status> {
         let info = call.info();
         let mut meta = tree!({"resourceVersion": revision.to_string()});
         if initial_end {

@@ -57,7 +57,9 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
         }
         Err(other) => return Err(store_failure(&other)),
     };
-    let timeout = Duration::from_secs(options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs(MIN_TIMEOUT_SECS)));
+    let timeout = Duration::from_secs(
+        options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs(MIN_TIMEOUT_SECS)),
+    );
     let deadline = Instant::now() + timeout;
     let stream = Stream {
         first: first_piece(&call, &mut frames, &selection, &start)?,
@@ -89,7 +91,11 @@ fn too_old(asked: u64, oldest: u64) -> Status {
 }
 
 /// Where the watch begins; the inner error is sent as an event.
-async fn start(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Result<Start, Status>, Status> {
+async fn start(
+    call: &Call,
+    options: &ListOptions,
+    selection: &Selection,
+) -> Result<Result<Start, Status>, Status> {
     let version = options.resource_version.as_str();
     let asked = match version {
         "" | "0" => 0,
@@ -98,7 +104,11 @@ async fn start(call: &Call, options: &ListOptions, selection: &Selection) -> Res
     let store = &call.server.store;
     let initial = options.send_initial_events.unwrap_or(asked == 0);
     if !initial {
-        let from = if asked == 0 { store.revision(&call.space()).await.map_err(|e| store_failure(&e))? } else { asked };
+        let from = if asked == 0 {
+            store.revision(&call.space()).await.map_err(|e| store_failure(&e))?
+        } else {
+            asked
+        };
         return Ok(Ok(Start { initial: Vec::new(), from, marks_initial_end: false }));
     }
     if version.is_empty() {
@@ -112,11 +122,17 @@ async fn start(call: &Call, options: &ListOptions, selection: &Selection) -> Res
         Err(Error::Compacted { oldest }) => return Ok(Err(too_old(asked, oldest))),
         Err(other) => return Err(store_failure(&other)),
     };
-    let marks_initial_end = options.allow_bookmarks && (options.send_initial_events == Some(true) || version.is_empty());
+    let marks_initial_end =
+        options.allow_bookmarks && (options.send_initial_events == Some(true) || version.is_empty());
     Ok(Ok(Start { initial: page.entries, from: page.revision, marks_initial_end }))
 }
 
-fn first_piece(call: &Call, frames: &mut Frames, selection: &Selection, start: &Start) -> Result<Bytes, Status> {
+fn first_piece(
+    call: &Call,
+    frames: &mut Frames,
+    selection: &Selection,
+    start: &Start,
+) -> Result<Bytes, Status> {
     let mut out = BytesMut::new();
     for entry in &start.initial {
         if selection.is_everything() || selection.matches(stored::facts(&*call.kind, entry)?) {
