@@ -143,6 +143,12 @@ impl Map {
         Map { entries, unsorted: true }
     }
 
+    /// Keeps the given order; the caller knows that no key comes twice (fields of a struct).
+    pub(crate) fn from_unique(entries: Vec<(Str, Value)>) -> Self {
+        let unsorted = !entries.is_sorted_by(|a, b| a.0 < b.0);
+        Map { entries, unsorted }
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -5,7 +5,7 @@ use super::scalar::kind_name;
 use super::source::Source;
 use super::zero::{assemble, zero_value};
 use crate::json::Kind;
-use crate::schema::{Field, Other, Scalar, Schema, Shape, TypeId};
+use crate::schema::{Field, Other, Scalar, Schema, Shape, Type, TypeId};
 use crate::{Map, Str, Value, quote};
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ pub struct Decoder<'s> {
     /// Where we are, as strict faults say it: `spec.containers[0]`. Kept up only when strict.
     path: String,
     /// Where we are, as type errors say it: the innermost struct, and the fields from the root.
-    struct_name: &'s str,
+    owner: Option<&'s Type>,
     fields: Vec<&'s str>,
     /// The first error that does not stop decoding at once.
     saved: Option<Stop>,
@@ -33,7 +33,7 @@ impl<'s> Decoder<'s> {
             strict,
             strict_faults: Vec::new(),
             path: String::new(),
-            struct_name: "",
+            owner: None,
             fields: Vec::new(),
             saved: None,
         }
@@ -63,9 +63,13 @@ impl<'s> Decoder<'s> {
         Stop::Mismatch(Mismatch {
             value,
             go_type: go_type.to_owned(),
-            struct_name: self.struct_name.to_owned(),
+            struct_name: self.struct_name(),
             field: self.fields.join("."),
         })
+    }
+
+    fn struct_name(&self) -> String {
+        self.owner.map_or("", Type::short_name).to_owned()
     }
 
     /// Notes a type error.
@@ -129,9 +133,11 @@ impl<'s> Decoder<'s> {
             }
         }
         let mut seen = vec![false; if self.strict { slots.len() } else { 0 }];
-        let outer = std::mem::replace(&mut self.struct_name, known.short_name());
+        let outer = self.owner.replace(known);
+        let mut next = 0;
         source.each_key(|source, key| {
-            let at = known.by_name.get(key).map(|i| usize::from(*i));
+            let at = place_of(known, key, next);
+            next = at.map_or(next, |at| at + 1);
             let Some((field, slot)) = at.and_then(|i| known.fields.get(i).zip(slots.get_mut(i))) else {
                 self.strict_fault("unknown", key);
                 return source.skip();
@@ -145,7 +151,7 @@ impl<'s> Decoder<'s> {
             *slot = self.field(source, field, prior)?;
             Ok(())
         })?;
-        self.struct_name = outer;
+        self.owner = outer;
         Ok(Value::Map(assemble(schema, ty, slots)))
     }
 
@@ -155,7 +161,7 @@ impl<'s> Decoder<'s> {
         field: &'s Field,
         prior: Option<Value>,
     ) -> Result<Option<Value>, Stop> {
-        let (depth, path_len, struct_name) = (self.fields.len(), self.path.len(), self.struct_name);
+        let (depth, path_len, owner) = (self.fields.len(), self.path.len(), self.owner);
         if !field.embedded.is_empty() {
             self.fields.push(&field.embedded);
         }
@@ -164,7 +170,7 @@ impl<'s> Decoder<'s> {
         let value = self.value(source, &field.shape, &field.go_type, prior)?;
         self.fields.truncate(depth);
         self.path.truncate(path_len);
-        self.struct_name = struct_name;
+        self.owner = owner;
         Ok(value)
     }
 
@@ -253,7 +259,7 @@ impl<'s> Decoder<'s> {
             Stop::Mismatch(inner) => {
                 let mut fields = self.fields.clone();
                 fields.extend((!inner.field.is_empty()).then_some(inner.field.as_str()));
-                let (struct_name, field) = (self.struct_name.to_owned(), fields.join("."));
+                let (struct_name, field) = (self.struct_name(), fields.join("."));
                 Stop::Mismatch(Mismatch { struct_name, field, ..inner })
             }
             other => other,
@@ -279,6 +285,14 @@ impl<'s> Decoder<'s> {
             self.strict_faults.push(fault);
         }
     }
+}
+
+/// Where a type has a field. Most bodies have their fields in the type's order, so that it is often just ahead.
+fn place_of(known: &Type, key: &str, next: usize) -> Option<usize> {
+    const AHEAD: usize = 6;
+    let ahead = known.fields.iter().enumerate().skip(next).take(AHEAD);
+    let near = ahead.filter(|(_, field)| field.name == key).map(|(at, _)| at).next();
+    near.or_else(|| known.by_name.get(key).map(|i| usize::from(*i)))
 }
 
 /// `[]v1.X` → `v1.X`, `map[string]v1.X` → `v1.X`; "" when the type's name does not show it.

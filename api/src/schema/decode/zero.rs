@@ -34,7 +34,7 @@ pub fn zero_value(schema: &Schema, shape: &Shape) -> Value {
 
 fn zero_struct(schema: &Schema, ty: TypeId) -> Map {
     let absent = |field: &Field| absent(schema, field).map(|value| (field.name.clone(), value));
-    Map::from_pairs(schema.get(ty).fields.iter().filter_map(absent).collect())
+    Map::from_unique(schema.get(ty).fields.iter().filter_map(absent).collect())
 }
 
 /// What is written for a field that was not given, if anything.
@@ -67,7 +67,7 @@ pub fn assemble(schema: &Schema, ty: TypeId, slots: Vec<Option<Value>>) -> Map {
         };
         pairs.extend(value.map(|v| (field.name.clone(), v)));
     }
-    Map::from_pairs(pairs)
+    Map::from_unique(pairs)
 }
 
 /// A time in its written form; Go's zero time is `null`.
