@@ -1,19 +1,21 @@
-//! A kind is named in exactly one file: the rest of the machinery asks the registry. Components that act on a kind
-//! (controllers, scheduler, kubelet, proxy, admission and authorization rules) are free to name it, and so is its own
-//! API group, whose kinds refer to each other (a role binding to its role).
+//! A kind is named in its own file and by what acts on it; the machinery that treats all kinds alike asks the registry.
+//!
+//! What acts on a kind: controllers, scheduler, kubelet, proxy, admission and authorization rules, the API server's
+//! claims and commands, and other kinds that refer to it (a claim for a volume to its storage class).
 
 use std::collections::BTreeMap;
 
 use super::{Code, Finding};
 
 /// Rooms that treat all kinds alike.
-const MACHINERY: [&str; 6] = ["api", "authn", "apiserver", "kinds", "openapi", "store"];
+const MACHINERY: [&str; 5] = ["api", "authn", "apiserver", "openapi", "store"];
+/// Folders in them that act on certain kinds.
+const ACTING: [&str; 2] = ["apiserver/src/claim/", "apiserver/src/command/"];
 
-/// Kinds that machinery or another kind names for a reason that is Kubernetes' own.
-const KNOWN: [(&str, &str); 3] = [
+/// Kinds that machinery names for a reason that is Kubernetes' own.
+const KNOWN: [(&str, &str); 2] = [
     ("Namespace", "every namespaced create asks whether its namespace is there"),
     ("CustomResourceDefinition", "its objects are kinds themselves"),
-    ("Ingress", "also a direction in network policies"),
 ];
 
 /// Checks that string literals naming a kind stand in the kind's own file only.
@@ -24,22 +26,20 @@ pub fn check(codes: &[Code<'_>], found: &mut Vec<Finding>) {
             homes.entry(kind).or_default().push(&code.source.path);
         }
     }
-    let searched = |code: &&Code<'_>| MACHINERY.contains(&code.source.room()) && !code.source.is_generated();
+    let searched = |code: &&Code<'_>| {
+        let acting = ACTING.iter().any(|folder| code.source.path.starts_with(folder));
+        MACHINERY.contains(&code.source.room()) && !acting && !code.source.is_generated()
+    };
     for code in codes.iter().filter(searched) {
         for (number, literal) in literals(code) {
             let Some(files) = homes.get(literal.as_str()) else { continue };
             let known = KNOWN.iter().any(|(kind, _)| *kind == literal);
-            if !known && !files.iter().any(|file| group(file) == group(&code.source.path)) {
+            if !known {
                 let message = format!("names the kind {literal}, which is {}'s business", files[0]);
                 found.push(Finding::new(&code.source.path, number, message));
             }
         }
     }
-}
-
-/// A file's folder: one API group in `kinds`.
-fn group(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
 }
 
 /// The kinds that a file declares: in each `Info::new("group", "version", "Kind", "plural")`, whose first two may be
@@ -99,12 +99,14 @@ mod tests {
     fn a_kind_named_by_the_machinery_is_found() {
         assert_eq!(findings(&[LEASE]), 0);
         assert_eq!(findings(&[LEASE, ("apiserver/src/a.rs", "if kind == \"Lease\" {}")]), 1);
-        assert_eq!(findings(&[LEASE, ("kinds/src/core/node.rs", "if kind == \"Lease\" {}")]), 1);
+        assert_eq!(findings(&[LEASE, ("openapi/src/a.rs", "let all = [\"Node\", \"Lease\"];")]), 1);
     }
 
     #[test]
     fn components_comments_and_tests_may_name_it() {
         assert_eq!(findings(&[LEASE, ("kubelet/src/a.rs", "let kind = \"Lease\";")]), 0);
+        assert_eq!(findings(&[LEASE, ("kinds/src/core/node.rs", "let kind = \"Lease\";")]), 0);
+        assert_eq!(findings(&[LEASE, ("apiserver/src/claim/a.rs", "let kind = \"Lease\";")]), 0);
         assert_eq!(findings(&[LEASE, ("apiserver/src/a.rs", "// a \"Lease\"")]), 0);
         assert_eq!(
             findings(&[LEASE, ("apiserver/src/a.rs", "#[cfg(test)]\nmod tests {\n let k = \"Lease\";\n}")]),
