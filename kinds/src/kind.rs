@@ -130,6 +130,11 @@ pub trait Kind: Send + Sync + 'static {
         vec![obj.str_at(&["metadata", "name"]).into(), obj.str_at(&["metadata", "creationTimestamp"]).into()]
     }
 
+    /// `conditions` of its row in a table: that a pod is done. None for most kinds.
+    fn row_conditions(&self, _obj: &Value) -> Vec<Value> {
+        Vec::new()
+    }
+
     /// Field selectors beside `metadata.name` and `metadata.namespace`: label and value of this object.
     /// Called with an empty map to learn the labels.
     fn fields(&self, _obj: &Value) -> Vec<(&'static str, String)> {

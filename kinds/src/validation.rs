@@ -189,19 +189,6 @@ pub fn cidr(value: &str, path: &Path) -> Vec<Fault> {
     }
 }
 
-/// A warning about an address that is accepted but not canonical.
-pub fn ip_warning(value: &str, path: &Path) -> Option<String> {
-    let ip = parse_ip_sloppy(value)?;
-    let (shown, canonical) = (api::quote(value), api::quote(&ip.to_string()));
-    match value.parse::<IpAddr>() {
-        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => (v6.to_string() != value).then(|| {
-            format!("{path}: IPv6 address {shown} should be in RFC 5952 canonical format ({canonical})")
-        }),
-        Ok(IpAddr::V4(_)) => None,
-        _ => Some(format!("{path}: non-standard IP address {shown} is invalid: use {canonical}")),
-    }
-}
-
 /// Parses an address as Go's older parser: leading zeros are accepted in IPv4, IPv4-mapped becomes IPv4.
 pub fn parse_ip_sloppy(value: &str) -> Option<IpAddr> {
     if value.contains(':') {

@@ -25,6 +25,9 @@ pub fn fill_template(template: &mut Value) {
 pub fn fill_pod(pod: &mut Value) {
     drop_init_container_annotations(pod);
     let Some(spec) = pod.as_map_mut().map(|m| m.entry_or("spec", Value::map)) else { return };
+    if spec.i64_at(&["terminationGracePeriodSeconds"]).is_some_and(|secs| secs < 0) {
+        spec.set(&["terminationGracePeriodSeconds"], 1);
+    }
     for list in ["containers", "initContainers"] {
         each(spec, list, resources::requests_from_limits);
     }
@@ -36,6 +39,20 @@ pub fn fill_pod(pod: &mut Value) {
         }
     }
     fill_spec(spec);
+    sync_pod_ips(pod);
+    resources::round_statuses(pod);
+}
+
+/// `status.podIP` is the first of `status.podIPs`, and wins where they differ.
+fn sync_pod_ips(pod: &mut Value) {
+    let first = pod.list_at(&["status", "podIPs"]).first().map(|ip| ip.str_at(&["ip"]).to_owned());
+    match (pod.str_at(&["status", "podIP"]).to_owned(), first) {
+        (ip, first) if !ip.is_empty() && first.as_deref() != Some(ip.as_str()) => {
+            pod.set(&["status", "podIPs"], api::tree!([{"ip": ip}]));
+        }
+        (ip, Some(first)) if ip.is_empty() => pod.set(&["status", "podIP"], first),
+        _ => {}
+    }
 }
 
 fn drop_init_container_annotations(obj: &mut Value) {

@@ -105,7 +105,7 @@ pub fn diff(old: &Value, new: &Value, ty: &str) -> String {
 }
 
 /// JSON on many lines, indented by one blank.
-fn pretty(value: &Value) -> String {
+pub fn pretty(value: &Value) -> String {
     let by_two = String::from_utf8(api::json::to_pretty(value)).unwrap_or_default();
     let halved = by_two.lines().map(|line| {
         let text = line.trim_start_matches(' ');

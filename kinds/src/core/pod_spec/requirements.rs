@@ -66,7 +66,8 @@ pub fn resource_name(name: &str, path: &Path) -> Vec<Fault> {
     faults
 }
 
-fn container_name(name: &str, path: &Path) -> Vec<Fault> {
+/// The name of a resource that containers use.
+pub fn container_name(name: &str, path: &Path) -> Vec<Fault> {
     let mut faults = resource_name(name, path);
     if !name.contains('/') {
         if !resources::is_standard_for_containers(name) {

@@ -1,7 +1,8 @@
 //! Warnings about pods and templates of pods. Source: `pkg/api/pod/warnings.go`, `pkg/api/node/util.go`.
 
 use super::{annotations, each_container, prepare::app_armor_of, resources, set};
-use crate::validation::{ip_warning, same};
+use crate::networking::address::ip_warnings;
+use crate::validation::same;
 use api::{Path, Value, names, quote};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -323,10 +324,10 @@ fn port_names(spec: &Value, at: &Path, out: &mut Vec<String>) {
 fn addresses(spec: &Value, at: &Path, out: &mut Vec<String>) {
     let servers = spec.list_at(&["dnsConfig", "nameservers"]).iter().filter_map(Value::as_str).enumerate();
     out.extend(
-        servers.filter_map(|(i, ip)| ip_warning(ip, &at.child("dnsConfig").child("nameservers").index(i))),
+        servers.flat_map(|(i, ip)| ip_warnings(ip, &at.child("dnsConfig").child("nameservers").index(i))),
     );
     for (i, alias) in spec.list_at(&["hostAliases"]).iter().enumerate() {
-        out.extend(ip_warning(alias.str_at(&["ip"]), &at.child("hostAliases").index(i).child("ip")));
+        out.extend(ip_warnings(alias.str_at(&["ip"]), &at.child("hostAliases").index(i).child("ip")));
     }
 }
 
