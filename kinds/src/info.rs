@@ -17,7 +17,8 @@ pub struct Info {
     pub namespaced: bool,
     /// Served versions, preferred first.
     pub versions: Vec<Str>,
-    /// The version that objects are stored in.
+    /// The version that objects are stored in: a served one, or `core/v1` for a kind of another group that shares its
+    /// objects with a kind of the core group (`events.k8s.io`). `Kind::convert` then gets this name.
     pub storage_version: Str,
     /// The store's prefix with slashes at both ends: `/registry/pods/`.
     pub prefix: Str,
@@ -307,9 +308,19 @@ impl Info {
         self
     }
 
-    /// `apps/v1`, or `v1` for the core group.
+    /// `apps/v1`, or `v1` for the core group. A version that names the core group (`core/v1`), as of kinds that are
+    /// stored as a kind of that group, gives `v1`.
     pub fn api_version(&self, version: &str) -> String {
-        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+        match version.strip_prefix("core/") {
+            Some(version) => version.to_owned(),
+            None if self.group.is_empty() => version.to_owned(),
+            None => format!("{}/{version}", self.group),
+        }
+    }
+
+    /// The group of the stored form, which upstream's errors name (faults, conflicts, missing objects).
+    pub fn storage_group(&self) -> &str {
+        if self.storage_version.starts_with("core/") { "" } else { &self.group }
     }
 
     pub fn find_subresource(&self, name: &str) -> Option<&Subresource> {

@@ -1,9 +1,17 @@
-//! The batch group.
+//! The group `batch`.
+
+mod cron_job;
+pub mod cron_schedule;
+mod index_intervals;
+mod job;
+mod job_policy;
+mod job_spec;
+mod job_status;
 
 use crate::Kind;
 use std::sync::Arc;
 
 /// Kinds of the group, in the order of discovery.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    Vec::new()
+    vec![Arc::new(cron_job::CronJob::new()), Arc::new(job::Job::new())]
 }

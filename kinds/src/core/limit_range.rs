@@ -1,6 +1,7 @@
 //! LimitRange: bounds and defaults of what containers, pods and claims in a namespace may ask for.
 
-use super::pod_spec::{self, is_extended, is_huge_page, quantity};
+use super::pod_spec::requirements::{container_name, resource_name};
+use super::pod_spec::resources::{self, quantity};
 use crate::validation::qualified_name;
 use crate::{Cx, Info, Kind};
 use api::quantity::Quantity;
@@ -28,7 +29,7 @@ impl Kind for LimitRange {
         let limits = obj.at_mut(&["spec", "limits"]).and_then(Value::as_list_mut);
         for limit in limits.into_iter().flatten() {
             for list in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-                pod_spec::round_list(limit.get_mut(list));
+                resources::round_list(limit.get_mut(list));
             }
             if limit.str_at(&["type"]) == "Container" {
                 fill_container(limit);
@@ -78,8 +79,8 @@ fn type_faults(ty: &str, at: &Path) -> Vec<Fault> {
 
 fn name_faults(ty: &str, name: &str, at: &Path) -> Vec<Fault> {
     match ty {
-        "Pod" | "Container" => pod_spec::container_resource_name(name, at),
-        _ => pod_spec::resource_name(name, at),
+        "Pod" | "Container" => container_name(name, at),
+        _ => resource_name(name, at),
     }
 }
 
@@ -191,12 +192,12 @@ impl<'a> Bounds<'a> {
     /// Devices and huge pages cannot be promised twice.
     fn overcommit_fault(&self, at: &Path) -> Option<Fault> {
         let (default, request) = (self.default.as_ref()?, self.request.as_ref()?);
-        let shared = !is_extended(self.name) && !self.name.contains('/') || self.name.contains("kubernetes.io/");
-        if (shared && !is_huge_page(self.name)) || default == request {
+        if resources::may_overcommit(self.name) || default == request {
             return None;
         }
         let name = self.name;
-        let detail = format!("default value {default} must equal to defaultRequest value {request} in {name}");
+        let detail =
+            format!("default value {default} must equal to defaultRequest value {request} in {name}");
         Some(Fault::invalid(at.child("defaultRequest").key(name), request.to_string(), detail))
     }
 }

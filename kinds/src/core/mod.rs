@@ -1,12 +1,38 @@
 //! The core group, `/api/v1`.
 
 mod config_map;
+pub(crate) mod event;
+mod limit_range;
+mod persistent_volume;
+pub(crate) mod persistent_volume_claim;
+mod persistent_volume_source;
+mod pod;
 pub mod pod_spec;
+mod pod_status;
+mod pod_table;
+mod replication_controller;
+mod resource_quota;
+pub mod service;
+mod service_families;
+mod service_validation;
 
-use crate::Kind;
+use crate::{Kind, Verbs};
 use std::sync::Arc;
+
+/// What a proxy has: every method, by the verbs that they mean.
+const PROXY_VERBS: Verbs = Verbs::CREATE.and(Verbs::DELETE).and(Verbs::LENS);
 
 /// Kinds of the group, in the order of discovery.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![Arc::new(config_map::ConfigMap::new())]
+    vec![
+        Arc::new(config_map::ConfigMap::new()),
+        Arc::new(event::Event::new()),
+        Arc::new(limit_range::LimitRange::new()),
+        Arc::new(persistent_volume_claim::PersistentVolumeClaim::new()),
+        Arc::new(persistent_volume::PersistentVolume::new()),
+        Arc::new(pod::Pod::new()),
+        Arc::new(replication_controller::ReplicationController::new()),
+        Arc::new(resource_quota::ResourceQuota::new()),
+        Arc::new(service::Service::new()),
+    ]
 }

@@ -2,8 +2,8 @@
 
 use super::pod_spec;
 use crate::apps::replica_set::{replica_cells, replica_columns, replica_status_faults, template_warnings};
-use crate::apps::workload::{self, default_to};
 use crate::apps::template;
+use crate::apps::workload::{self, default_to};
 use crate::validation::not_negative;
 use crate::{Column, Cx, Info, Kind, Propagation, keep_field, print, reset_status};
 use api::selector::LabelSelector;

@@ -1,6 +1,7 @@
 //! ResourceQuota: how much of each resource a namespace may hold.
 
-use super::pod_spec::{self, is_huge_page, quantity, resource_name};
+use super::pod_spec::requirements::{self, resource_name};
+use super::pod_spec::resources::{self, is_huge_page, quantity};
 use crate::{Column, Cx, Info, Kind, print};
 use api::{Fault, Map, Path, Value};
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ impl Kind for ResourceQuota {
 
     fn fill(&self, obj: &mut Value, _version: &str) {
         for path in [["spec", "hard"], ["status", "hard"], ["status", "used"]] {
-            pod_spec::round_list(obj.at_mut(&path));
+            resources::round_list(obj.at_mut(&path));
         }
     }
 
@@ -100,7 +101,8 @@ impl Kind for ResourceQuota {
             "" => "0".to_owned(),
             amount => amount.to_owned(),
         };
-        let (limits, requests): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|n| n.starts_with("limits."));
+        let (limits, requests): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|n| n.starts_with("limits."));
         let cell = |names: Vec<&str>| -> Value {
             let of = |name: &&str| format!("{name}: {}/{}", text("used", name), text("hard", name));
             names.iter().map(of).collect::<Vec<_>>().join(", ").into()
@@ -114,15 +116,17 @@ fn texts<'a>(obj: &'a Value, path: &[&str]) -> Vec<&'a str> {
 }
 
 fn is_standard(name: &str) -> bool {
-    let plain = name != "storage" && pod_spec::is_standard(name);
+    let plain = name != "storage" && resources::is_standard(name);
     plain || is_huge_page(name)
 }
 
 fn is_valid_for(scope: &str, name: &str) -> bool {
     match scope {
-        "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => {
-            name == "pods" || COMPUTE.contains(&name)
-        }
+        "Terminating"
+        | "NotTerminating"
+        | "NotBestEffort"
+        | "PriorityClass"
+        | "CrossNamespacePodAffinity" => name == "pods" || COMPUTE.contains(&name),
         "BestEffort" => name == "pods",
         "VolumeAttributesClass" => matches!(name, "persistentvolumeclaims" | "requests.storage"),
         _ => true,
@@ -137,7 +141,7 @@ fn list_faults(list: Option<&Map>, at: &Path) -> Vec<Fault> {
         if !name.contains('/') && !is_standard(name) {
             faults.push(Fault::invalid(&at, name, "must be a standard resource for quota"));
         }
-        faults.extend(quantity(value).map(|q| pod_spec::amount(name, &q, &at)).unwrap_or_default());
+        faults.extend(quantity(value).map(|q| requirements::amount(name, &q, &at)).unwrap_or_default());
     }
     faults
 }
@@ -252,7 +256,9 @@ mod tests {
             faults(tree!({"hard": {"cpu": "0.5", "services": "1500m"}})),
             ["spec.hard[services]: Invalid value: \"1500m\": must be an integer"]
         );
-        assert!(faults(tree!({"hard": {"count/deployments.apps": "3", "services.nodeports": "0"}})).is_empty());
+        assert!(
+            faults(tree!({"hard": {"count/deployments.apps": "3", "services.nodeports": "0"}})).is_empty()
+        );
     }
 
     #[test]

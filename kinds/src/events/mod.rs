@@ -1,9 +1,11 @@
-//! events.k8s.io: the same objects as core Events, seen through the newer API.
+//! The group `events.k8s.io`.
+
+mod event;
 
 use crate::Kind;
 use std::sync::Arc;
 
 /// Kinds of the group, in the order of discovery.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    Vec::new()
+    vec![Arc::new(event::Event::new())]
 }
