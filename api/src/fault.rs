@@ -4,6 +4,9 @@
 use crate::{Value, json, status::Cause};
 use std::fmt;
 
+/// Stands for a value that a fault does not show.
+const UNSHOWN: &str = "<value omitted>";
+
 /// What sort of fault; decides the text and the cause's reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
@@ -42,6 +45,11 @@ impl Fault {
         Fault::new(FaultKind::Invalid, field, value.into(), detail)
     }
 
+    /// Invalid as a whole: `Invalid value: DETAIL`, without the value.
+    pub fn invalid_unshown(field: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Fault::new(FaultKind::Invalid, field, Value::from(UNSHOWN), detail)
+    }
+
     pub fn type_invalid(field: impl fmt::Display, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Fault::new(FaultKind::TypeInvalid, field, value.into(), detail)
     }
@@ -69,7 +77,7 @@ impl Fault {
     /// `Too long: may not be more than N bytes`.
     pub fn too_long(field: impl fmt::Display, max_bytes: usize) -> Self {
         let detail = format!("may not be more than {max_bytes} bytes");
-        Fault::new(FaultKind::TooLong, field, Value::from("<value omitted>"), detail)
+        Fault::new(FaultKind::TooLong, field, Value::from(UNSHOWN), detail)
     }
 
     /// `Too many: ACTUAL: must have at most N items`.
@@ -119,7 +127,7 @@ impl Fault {
         let shows_value = !matches!(
             self.kind,
             FaultKind::Required | FaultKind::Forbidden | FaultKind::TooLong | FaultKind::Internal
-        );
+        ) && self.value.as_str() != Some(UNSHOWN);
         let head = if shows_value { format!("{title}: {}", shown(&self.value)) } else { title.to_owned() };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }
@@ -216,6 +224,7 @@ mod tests {
             Fault::not_supported("type", "x", &["A", "B"]).to_string(),
             "type: Unsupported value: \"x\": supported values: \"A\", \"B\""
         );
+        assert_eq!(Fault::invalid_unshown("r", "one is required").to_string(), "r: Invalid value: one is required");
         assert_eq!(Fault::too_many("l", 3, 1).to_string(), "l: Too many: 3: must have at most 1 item");
     }
 }
