@@ -6,9 +6,12 @@
 use crate::Value;
 use std::borrow::Cow;
 
-/// How deep lists and maps may nest. Upstream stops at 10,000; trees here are walked by recursion on small
-/// stacks, and no honest object comes near either number.
-pub const MAX_DEPTH: usize = 512;
+/// How deep lists and maps may nest in a text, as upstream has it.
+const MAX_DEPTH: usize = 10_000;
+
+/// How deep they may nest where a tree is made of them: trees are walked by recursion, on small stacks, and no
+/// honest object comes near it.
+pub const MAX_TREE_DEPTH: usize = 256;
 
 /// What is wrong with the text, in Go's words; `offset` counts the bytes read up to the bad one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +113,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Enters a map or list whose opening bracket `peek` saw.
+    /// Enters a map or list, whose opening bracket `peek` saw, to make a tree of it.
     pub fn open(&mut self) -> Result<(), Error> {
-        if self.depth >= MAX_DEPTH {
+        self.open_within(MAX_TREE_DEPTH)
+    }
+
+    fn open_within(&mut self, most: usize) -> Result<(), Error> {
+        if self.depth >= most {
             return Err(self.refuse("exceeded max depth"));
         }
         self.depth += 1;
@@ -326,31 +333,49 @@ impl<'a> Cursor<'a> {
         Ok(code)
     }
 
-    /// Reads past one value of any sort.
+    /// Reads past one value of any sort, without recursion.
     pub fn skip(&mut self) -> Result<(), Error> {
-        match self.peek()? {
-            Kind::Null => self.null()?,
-            Kind::Bool => drop(self.bool()?),
-            Kind::Number => drop(self.number()?),
-            Kind::Str => drop(self.string()?),
-            Kind::List => {
-                self.open()?;
-                let mut first = true;
-                while self.next_item(first)? {
-                    self.skip()?;
-                    first = false;
+        let mut open = Vec::new();
+        loop {
+            let kind = self.peek()?;
+            let enters = match kind {
+                Kind::List | Kind::Map => {
+                    self.open_within(MAX_DEPTH)?;
+                    open.push(kind);
+                    self.next_inside(kind, true)?
                 }
+                _ => self.skip_scalar(kind).map(|()| false)?,
+            };
+            if enters {
+                continue;
             }
-            Kind::Map => {
-                self.open()?;
-                let mut first = true;
-                while self.next_key(first)?.is_some() {
-                    self.skip()?;
-                    first = false;
+            if matches!(kind, Kind::List | Kind::Map) {
+                open.pop();
+            }
+            while let Some(kind) = open.last() {
+                if self.next_inside(*kind, false)? {
+                    break;
                 }
+                open.pop();
+            }
+            if open.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    fn skip_scalar(&mut self, kind: Kind) -> Result<(), Error> {
+        match kind {
+            Kind::Bool => self.bool().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Str => self.string().map(drop),
+            _ => self.null(),
+        }
+    }
+
+    /// Whether the map or list entered last has another value, which is then next.
+    fn next_inside(&mut self, kind: Kind, first: bool) -> Result<bool, Error> {
+        if kind == Kind::Map { Ok(self.next_key(first)?.is_some()) } else { self.next_item(first) }
     }
 }
 

@@ -10,7 +10,7 @@ mod parse;
 mod splice;
 mod write;
 
-pub use cursor::{Cursor, Error, Kind, MAX_DEPTH, number_value};
+pub use cursor::{Cursor, Error, Kind, MAX_TREE_DEPTH, number_value};
 pub use duplicates::parse_tracking_duplicates;
 pub use parse::{parse, parse_next};
 pub use splice::{list, set_resource_version};

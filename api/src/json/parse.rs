@@ -111,7 +111,14 @@ mod tests {
     fn depth_has_an_end() {
         let deep = "[".repeat(100_000);
         assert_eq!(refusal(&deep), "invalid character '[' exceeded max depth");
-        let fine = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let fine = format!("{}{}", "[".repeat(256), "]".repeat(256));
         assert!(parse(fine.as_bytes()).is_ok());
+        let skipped = |depth: usize| {
+            let text = format!("{}1{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
+            let mut cursor = Cursor::new(text.as_bytes());
+            cursor.skip().and_then(|()| cursor.end()).map_err(|e| e.message)
+        };
+        assert_eq!(skipped(10_000), Ok(()));
+        assert_eq!(skipped(10_002), Err("invalid character '[' exceeded max depth".to_owned()));
     }
 }

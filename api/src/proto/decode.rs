@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::wire::{BYTES, FIXED64, Reader, VARINT};
-use crate::json::{self, MAX_DEPTH};
+use crate::json::{self, MAX_TREE_DEPTH};
 use crate::quantity::Quantity;
 use crate::schema::{Field, Other, Scalar, Schema, Shape, Type, TypeId, assemble, time_value, zero_value};
 use crate::{Map, Str, Value, time};
@@ -22,7 +22,7 @@ struct Decoder<'s> {
 
 impl<'s> Decoder<'s> {
     fn structure(&mut self, ty: TypeId, bytes: &[u8]) -> Result<Value, Error> {
-        if self.depth >= MAX_DEPTH {
+        if self.depth >= MAX_TREE_DEPTH {
             return Err(Error::new("proto: exceeded max depth"));
         }
         self.depth += 1;

@@ -1,7 +1,7 @@
 //! Tokens to nodes: anchors are tied, nothing is interpreted.
 
 use super::Error;
-use crate::json::MAX_DEPTH;
+use crate::json::MAX_TREE_DEPTH;
 use libyaml_safer::{ErrorKind, Event, EventData, Mark, Parser, ScalarStyle};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -81,7 +81,7 @@ impl Composer<'_, '_> {
     }
 
     fn node(&mut self, event: Event, depth: usize) -> Result<Rc<Node>, Error> {
-        if depth > MAX_DEPTH {
+        if depth > MAX_TREE_DEPTH {
             return Err(Error::new("exceeded max depth of 10000"));
         }
         let line = event.start_mark.line;

@@ -149,3 +149,20 @@ fn kind_and_version_are_put_first() {
     set_type_meta(&mut value, "v1", "Pod");
     assert_eq!(json::to_string(&value), r#"{"kind":"Pod","apiVersion":"v1","metadata":{}}"#);
 }
+
+#[test]
+fn the_deepest_schemas_fit_on_a_small_stack() {
+    let ty = ty("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let text = |levels: usize| {
+        let schema = format!("{}{{}}{}", r#"{"properties":{"a":"#.repeat(levels), "}}".repeat(levels));
+        format!(r#"{{"spec":{{"versions":[{{"schema":{{"openAPIV3Schema":{schema}}}}}]}}}}"#)
+    };
+    let mut value = decode_json(builtin(), ty, text(124).as_bytes(), true).unwrap().value;
+    normalise(builtin(), ty, &mut value).unwrap();
+    let bytes = crate::proto::encode(builtin(), ty, &value);
+    assert_eq!(crate::proto::decode(builtin(), ty, &bytes).unwrap(), value);
+    let refusal = decode_json(builtin(), ty, text(130).as_bytes(), true).unwrap_err().to_string();
+    assert_eq!(refusal, "invalid character '{' exceeded max depth");
+    let unknown = format!(r#"{{"other":{}{}}}"#, "[".repeat(9000), "]".repeat(9000));
+    assert!(decode_json(builtin(), ty, unknown.as_bytes(), true).is_ok());
+}
