@@ -191,6 +191,11 @@ pub trait Kind: Send + Sync + 'static {
         }
     }
 
+    /// For custom kinds: the OpenAPI v3 schema that a served version publishes, without the metadata of objects.
+    fn openapi_schema(&self, _version: &str) -> Option<Value> {
+        None
+    }
+
     /// Stored as protobuf (built-in kinds) or as JSON (custom kinds).
     fn stored_as_json(&self) -> bool {
         false
