@@ -99,7 +99,11 @@ fn resource(rest: &[&str]) -> Option<Target> {
         (_, true) => name.clone(),
         _ => String::new(),
     };
-    let tail = rest.get(skip + 3..).filter(|t| !t.is_empty()).map(|t| format!("/{}", t.join("/"))).unwrap_or_default();
+    let tail = rest
+        .get(skip + 3..)
+        .filter(|t| !t.is_empty())
+        .map(|t| format!("/{}", t.join("/")))
+        .unwrap_or_default();
     Some(Target {
         verb: None,
         group: String::new(),
@@ -145,12 +149,18 @@ mod tests {
     #[test]
     fn paths_of_resources_are_understood() {
         let t = target("GET", "/apis/apps/v1/namespaces/a/deployments/web/scale");
-        assert_eq!((t.group.as_str(), t.namespace.as_str(), t.resource.as_str()), ("apps", "a", "deployments"));
+        assert_eq!(
+            (t.group.as_str(), t.namespace.as_str(), t.resource.as_str()),
+            ("apps", "a", "deployments")
+        );
         assert_eq!((t.name.as_str(), t.subresource.as_str(), t.verb), ("web", "scale", Some(Verb::Get)));
         let t = target("GET", "/api/v1/namespaces/a/pods?watch=1");
         assert_eq!((t.verb, t.in_namespace), (Some(Verb::Watch), true));
         let t = target("PUT", "/api/v1/namespaces/a/finalize");
-        assert_eq!((t.resource.as_str(), t.name.as_str(), t.subresource.as_str()), ("namespaces", "a", "finalize"));
+        assert_eq!(
+            (t.resource.as_str(), t.name.as_str(), t.subresource.as_str()),
+            ("namespaces", "a", "finalize")
+        );
         assert_eq!(t.namespace, "a");
         let t = target("GET", "/api/v1/watch/namespaces/a/pods/p");
         assert_eq!((t.verb, t.name.as_str()), (Some(Verb::Watch), "p"));
@@ -160,7 +170,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_resources() {
-        for path in ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/apis/apps/v1/"] {
+        for path in
+            ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/apis/apps/v1/"]
+        {
             assert_eq!(address("GET", path, &Query::default()), Address::Other, "{path}");
         }
     }

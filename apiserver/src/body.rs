@@ -168,7 +168,7 @@ fn raw_tree(expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<Raw, 
         }
         Media::Yaml => {
             let value =
-                yaml::parse(body).map_err(|e| unrecognized(expected.kind, &format!("yaml: {e}"), body))?;
+                yaml::parse(body).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
             meta_shape(expected.kind, &value, body)?;
             Ok(Raw { value, duplicates: Vec::new() })
         }

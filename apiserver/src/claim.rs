@@ -1,10 +1,15 @@
 //! Claims: what an object needs of the cluster before it can be written. They are made and given back in the same
-//! transaction that writes or deletes the object, so that nothing is claimed twice or lost.
+//! transaction that writes or deletes the object, so that nothing is claimed twice or lost. A claim that somebody else
+//! made in the meantime makes the commit fail as a whole (`Refused::Taken`), and the edit runs again.
 
+mod address_family;
+mod cluster_ip;
+mod node_port;
 mod service;
 
 use crate::call::Call;
 use api::{Status, Value};
+use bytes::Bytes;
 use kinds::Claim;
 use store::{Key, Revision, Txn, Write};
 
@@ -22,11 +27,35 @@ impl Claims {
         txn.writes.extend(self.writes);
         txn
     }
+
+    /// Takes a key that nobody has.
+    fn take(&mut self, key: Key, value: Bytes) {
+        if self.writes.iter().all(|write| *write.key() != key) {
+            self.compares.push((key.clone(), 0));
+            self.writes.push(Write::Put(key, value, None));
+        }
+    }
+
+    /// Gives a key back.
+    fn give_back(&mut self, key: Key) {
+        if self.writes.iter().all(|write| *write.key() != key) {
+            self.writes.push(Write::Delete(key));
+        }
+    }
 }
 
-/// Claims what the object needs and fills it in. `old` is what is there now; what it no longer needs is given back.
+/// Whether a new object has anything to claim.
+pub fn is_needed(call: &Call, new: &Value) -> bool {
+    !call.kind.claims(new, None).is_empty()
+}
+
+/// Claims what the object needs and fills it in, before it is checked. `old` is what is there now; what it no longer
+/// needs is given back. A dry run claims nothing. Writes through a lens change no claims.
 pub async fn make(call: &Call, new: &mut Value, old: Option<&Value>, dry_run: bool) -> Result<Claims, Status> {
     let mut claims = Claims::default();
+    if !call.target.subresource.is_empty() {
+        return Ok(claims);
+    }
     for claim in call.kind.claims(new, old) {
         match claim {
             Claim::Service => service::make(call, new, old, dry_run, &mut claims).await?,

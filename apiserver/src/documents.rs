@@ -23,10 +23,17 @@ pub fn not_found() -> Answer {
     bytes_of(404, "text/plain; charset=utf-8", "404 page not found\n".into())
 }
 
-pub async fn serve(_server: &Arc<Server>, parts: &Parts, _query: &Query, _permit: &Permit) -> Result<Answer, Refused> {
+pub async fn serve(
+    _server: &Arc<Server>,
+    parts: &Parts,
+    _query: &Query,
+    _permit: &Permit,
+) -> Result<Answer, Refused> {
     match parts.uri.path() {
         "/healthz" | "/livez" | "/readyz" => Ok(bytes_of(200, "text/plain; charset=utf-8", "ok".into())),
-        "/version" => Ok(tree(PLAIN_JSON, 200, &object!({"major": "1", "minor": "36", "gitVersion": "v1.36.2"}))?),
+        "/version" => {
+            Ok(tree(PLAIN_JSON, 200, &object!({"major": "1", "minor": "36", "gitVersion": "v1.36.2"}))?)
+        }
         _ => Ok(not_found()),
     }
 }

@@ -72,6 +72,12 @@ pub fn updated(call: &Call, old: &Value, new: &mut Value, name: &str) -> Result<
 }
 
 /// What `live` (an empty object when there is none) becomes when `name` applies `config`; nothing when it stays.
-pub fn applied(call: &Call, live: &Value, config: &Value, name: &str, force: bool) -> Result<Option<Value>, Status> {
+pub fn applied(
+    call: &Call,
+    live: &Value,
+    config: &Value,
+    name: &str,
+    force: bool,
+) -> Result<Option<Value>, Status> {
     with_manager(call, |manager| manager.apply(live, config, name, force, &call.now))?
 }

@@ -58,7 +58,8 @@ fn set_or_remove(map: &mut api::Map, field: &str, value: Option<Value>) {
 pub fn spec_differs(new: &Value, old: &Value) -> bool {
     let part = |obj: &Value| -> Vec<(Str, Value)> {
         let Some(map) = obj.as_map() else { return Vec::new() };
-        let rest = map.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "kind" | "apiVersion"));
+        let rest =
+            map.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "kind" | "apiVersion"));
         rest.map(|(k, v)| (k.clone(), v.clone())).collect()
     };
     api::Map::from_pairs(part(new)) != api::Map::from_pairs(part(old))
@@ -218,7 +219,11 @@ fn finalizer_faults(obj: &Value, at: &Path) -> Vec<Fault> {
     let (orphan, foreground) = ("orphan", "foregroundDeletion");
     if finalizers.contains(&orphan) && finalizers.contains(&foreground) {
         let detail = format!("finalizer {orphan} and {foreground} cannot be both set");
-        faults.push(Fault::invalid(at, Value::List(obj.list_at(&["metadata", "finalizers"]).to_vec()), detail));
+        faults.push(Fault::invalid(
+            at,
+            Value::List(obj.list_at(&["metadata", "finalizers"]).to_vec()),
+            detail,
+        ));
     }
     faults
 }
@@ -283,7 +288,8 @@ pub fn immutable_faults(new: &Value, old: &Value) -> Vec<Fault> {
     {
         let (new, old) = (new.at(&["metadata", field]), old.at(&["metadata", field]));
         if new != old {
-            let shown = new.cloned().unwrap_or(if field.ends_with("Timestamp") { Value::Null } else { "".into() });
+            let shown =
+                new.cloned().unwrap_or(if field.ends_with("Timestamp") { Value::Null } else { "".into() });
             faults.push(Fault::invalid(at.child(field), shown, "field is immutable"));
         }
     }

@@ -118,7 +118,8 @@ pub fn not_acceptable(offer: Offer) -> Status {
 /// 415 of a body in a format that the endpoint cannot read.
 pub fn unsupported_media(offer: Offer) -> Status {
     let names = offer.names();
-    let message = format!("the body of the request was in an unknown format - accepted media types include: {names}");
+    let message =
+        format!("the body of the request was in an unknown format - accepted media types include: {names}");
     Status::new(415, "UnsupportedMediaType", message)
 }
 
@@ -185,7 +186,8 @@ fn wants_pretty(headers: &HeaderMap, query: &Query) -> bool {
     match query.get("pretty") {
         Some(text) if !text.is_empty() => matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
         _ => {
-            let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let agent =
+                headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
             ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start))
         }
     }
@@ -218,7 +220,10 @@ mod tests {
         assert_eq!(form("application/json;q=0.1, application/yaml;q=0.9").unwrap().media, Media::Yaml);
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
         assert_eq!(form(table).unwrap().shape, Shape::Table("v1"));
-        assert_eq!(form("application/json;as=Table;v=v2;g=meta.k8s.io,application/json").unwrap().shape, Shape::Whole);
+        assert_eq!(
+            form("application/json;as=Table;v=v2;g=meta.k8s.io,application/json").unwrap().shape,
+            Shape::Whole
+        );
         assert_eq!(form("text/html, */*").unwrap().media, Media::Json);
         assert_eq!(form("text/html").unwrap_err().code, 406);
     }

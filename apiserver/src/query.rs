@@ -60,7 +60,12 @@ fn is_true(text: &str) -> bool {
 fn parse_int(text: &str) -> Result<i64, Status> {
     let why = match text.parse::<i64>() {
         Ok(n) => return Ok(n),
-        Err(e) if matches!(e.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow
+            ) =>
+        {
             "value out of range"
         }
         Err(_) => "invalid syntax",
@@ -162,7 +167,12 @@ impl WriteOptions {
         if !faults.is_empty() {
             return Err(Status::invalid("meta.k8s.io", kind.name(), "", &faults));
         }
-        Ok(WriteOptions { dry_run, field_manager: manager.to_owned(), field_validation, force: query.flag("force") })
+        Ok(WriteOptions {
+            dry_run,
+            field_manager: manager.to_owned(),
+            field_validation,
+            force: query.flag("force"),
+        })
     }
 }
 
@@ -173,8 +183,15 @@ fn manager_faults(manager: &str) -> Vec<Fault> {
     }
     for (i, c) in manager.char_indices() {
         if c.is_control() {
-            let detail = format!("invalid character {} (at position {i})", api::quote(&c.to_string()).replace('"', ""));
-            faults.push(Fault::invalid("fieldManager", manager, format!("{detail}, should not contain non-printable")));
+            let detail = format!(
+                "invalid character {} (at position {i})",
+                api::quote(&c.to_string()).replace('"', "")
+            );
+            faults.push(Fault::invalid(
+                "fieldManager",
+                manager,
+                format!("{detail}, should not contain non-printable"),
+            ));
             break;
         }
     }
@@ -230,7 +247,11 @@ impl ListOptions {
             send_initial_events: query.get("sendInitialEvents").map(is_true),
         };
         let faults = options.faults();
-        if faults.is_empty() { Ok(options) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", &faults)) }
+        if faults.is_empty() {
+            Ok(options)
+        } else {
+            Err(Status::invalid("meta.k8s.io", "ListOptions", "", &faults))
+        }
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -254,7 +275,8 @@ impl ListOptions {
             faults.push(Fault::forbidden(FIELD, detail));
         }
         if !self.continue_token.is_empty() {
-            faults.push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+            faults
+                .push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
         }
         faults
     }
@@ -268,7 +290,10 @@ impl ListOptions {
                 faults.push(Fault::forbidden(FIELD, detail));
             }
             if !self.continue_token.is_empty() {
-                faults.push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+                faults.push(Fault::forbidden(
+                    FIELD,
+                    "resourceVersionMatch is forbidden when continue is provided",
+                ));
             }
             if !matches!(self.version_match.as_str(), "Exact" | "NotOlderThan") {
                 let supported = ["Exact", "NotOlderThan"];

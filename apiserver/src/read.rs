@@ -44,7 +44,9 @@ pub async fn get(call: &Call) -> Result<Arc<Entry>, Status> {
 pub fn parse_version(text: &str) -> Result<u64, String> {
     text.parse::<u64>().map_err(|_| {
         let quoted = api::quote(text);
-        format!("resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax")
+        format!(
+            "resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax"
+        )
     })
 }
 
@@ -153,8 +155,9 @@ async fn continued(call: &Call, options: &ListOptions) -> Result<Place, Status> 
     if !matches!(options.resource_version.as_str(), "" | "0") {
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
     }
-    let token = decode_token(&options.continue_token)
-        .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))?;
+    let token = decode_token(&options.continue_token).map_err(|why| {
+        Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    })?;
     let after = token.start.strip_suffix('\0').map(|key| Bound::Excluded(key.to_owned()));
     let start = after.unwrap_or(Bound::Included(token.start));
     let start = in_namespace(call, start);
@@ -193,7 +196,8 @@ fn list_failure(call: &Call, options: &ListOptions, error: Error) -> Status {
 fn expired_continue(_call: &Call, options: &ListOptions) -> Status {
     const MESSAGE: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
     let mut status = Status::expired(MESSAGE);
-    status.continue_token = decode_token(&options.continue_token).ok().map(|token| encode_token(-1, &token.start));
+    status.continue_token =
+        decode_token(&options.continue_token).ok().map(|token| encode_token(-1, &token.start));
     status
 }
 

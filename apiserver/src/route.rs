@@ -18,7 +18,8 @@ pub enum Found {
 /// The kind of a target, when its path has the method.
 pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
     let registry = server.registry();
-    let builtin_group = registry.kinds().any(|k| k.info().group == target.group.as_str() && !k.stored_as_json());
+    let builtin_group =
+        registry.kinds().any(|k| k.info().group == target.group.as_str() && !k.stored_as_json());
     let unknown = || if builtin_group { Found::Refused(Status::unknown_resource()) } else { Found::Nothing };
     let Some(kind) = registry.find(&target.group, &target.resource) else { return unknown() };
     let info = kind.info();

@@ -42,7 +42,8 @@ fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Sta
     let own = call.kind.fields(&Value::map());
     for requirement in fields.terms() {
         let field = requirement.field.as_str();
-        let known = matches!(field, "metadata.name" | "metadata.namespace") || own.iter().any(|(label, _)| *label == field);
+        let known = matches!(field, "metadata.name" | "metadata.namespace")
+            || own.iter().any(|(label, _)| *label == field);
         if known {
             continue;
         }
@@ -51,7 +52,9 @@ fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Sta
         } else if call.kind.stored_as_json() {
             format!("field label not supported: {field}")
         } else {
-            format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+            format!(
+                "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            )
         };
         return Err(Status::bad_request(message));
     }

@@ -76,7 +76,8 @@ pub fn decode(kind: &dyn Kind, entry: &Entry) -> Result<Value, Status> {
 
 /// As `decode`, with another resource version (deletions show the revision of the deletion).
 pub fn decode_at(kind: &dyn Kind, bytes: &[u8], revision: u64) -> Result<Value, Status> {
-    let mut obj = if bytes.first() == Some(&b'{') { decode_json(kind, bytes)? } else { decode_proto(kind, bytes)? };
+    let mut obj =
+        if bytes.first() == Some(&b'{') { decode_json(kind, bytes)? } else { decode_proto(kind, bytes)? };
     obj.set(&["metadata", "resourceVersion"], revision.to_string());
     normalise(kind, &kind.info().storage_version, &mut obj)?;
     Ok(obj)
@@ -105,7 +106,8 @@ fn corrupt(kind: &dyn Kind, why: &dyn std::fmt::Display) -> Status {
 }
 
 fn kind_type<'a>(kind: &'a dyn Kind, version: &str) -> Result<(&'a api::Schema, schema::TypeId), Status> {
-    kind.schema(version).ok_or_else(|| Status::internal(format!("no schema for {} {version}", kind.info().kind)))
+    kind.schema(version)
+        .ok_or_else(|| Status::internal(format!("no schema for {} {version}", kind.info().kind)))
 }
 
 /// Brings a tree into the form in which Go would write it: order of fields, zero values, empty structs.

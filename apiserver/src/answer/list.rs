@@ -92,7 +92,8 @@ fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
         json::to_string(&Value::from(info.kind.clone())),
         json::to_string(&Value::from(api_version.as_str()))
     );
-    let mut out = Vec::with_capacity(256 + list.entries.iter().map(|e| e.value.len() * 5 / 4 + 64).sum::<usize>());
+    let mut out =
+        Vec::with_capacity(256 + list.entries.iter().map(|e| e.value.len() * 5 / 4 + 64).sum::<usize>());
     let custom = call.kind.stored_as_json();
     let (kind, meta) = (json::to_string(&Value::from(info.list_kind.clone())), json::to_string(meta));
     let api_version = json::to_string(&Value::from(api_version));
@@ -114,6 +115,13 @@ fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
             _ => out.extend_from_slice(&bytes),
         }
     }
-    out.extend_from_slice(if custom { "]".to_owned() + &format!(",\"kind\":{kind},\"metadata\":{meta}}}\n") } else { "]}\n".to_owned() }.as_bytes());
+    out.extend_from_slice(
+        if custom {
+            "]".to_owned() + &format!(",\"kind\":{kind},\"metadata\":{meta}}}\n")
+        } else {
+            "]}\n".to_owned()
+        }
+        .as_bytes(),
+    );
     Ok(bytes_of(200, Media::Json.content_type(), out.into()))
 }

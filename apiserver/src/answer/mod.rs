@@ -46,8 +46,9 @@ pub fn object(call: &Call, form: Form, code: u16, obj: Value) -> Result<Answer, 
         Shape::Partial(version) => tree(form, code, &partial::object(&obj, version)),
         Shape::PartialList(_) => {
             let what = go_type(call, "");
-            let message =
-                format!("you requested PartialObjectMetadataList, but the requested object is not a list ({what})");
+            let message = format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list ({what})"
+            );
             Err(Status::new(406, "NotAcceptable", message))
         }
         Shape::Table(version) => {
@@ -156,5 +157,8 @@ fn quoted_header(text: &str) -> String {
 
 /// A map without the fields that only say what it is.
 pub fn without_type(map: &Map) -> Map {
-    map.iter().filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    map.iter()
+        .filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion"))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }

@@ -42,7 +42,9 @@ pub fn columns(kind: &dyn Kind) -> Value {
     let columns = kind.columns().into_iter().map(|column| {
         let description = match &column.doc {
             Doc::Text(text) => text.to_string(),
-            Doc::Field(definition, field) => openapi::describe(definition, field).unwrap_or_default().to_owned(),
+            Doc::Field(definition, field) => {
+                openapi::describe(definition, field).unwrap_or_default().to_owned()
+            }
         };
         tree!({
             "name": column.name, "type": column.ty, "format": column.format, "description": description,

@@ -70,7 +70,8 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
                 draw_name(call, &mut obj);
             }
             Err(Refused::Taken) if claims < MAX_CLAIMS => claims += 1,
-            Err(Refused::Conflict | Refused::Taken) => break,
+            Err(Refused::Conflict) => break,
+            Err(Refused::Taken) => return Err(Status::internal("too many others claimed the same at the same time")),
         }
     }
     Err(taken(call, &obj, generated))

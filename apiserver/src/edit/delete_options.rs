@@ -103,7 +103,7 @@ fn tree(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
     let raw = match media {
         Media::Json => json::parse(bytes)
             .map_err(|e| bad(format!("couldn't get version/kind; json parse error: {e}")))?,
-        Media::Yaml => yaml::parse(bytes).map_err(|e| bad(format!("yaml: {e}")))?,
+        Media::Yaml => yaml::parse(bytes).map_err(|e| bad(e.to_string()))?,
         Media::Protobuf => {
             let envelope = proto::unwrap(bytes).map_err(|e| bad(e.to_string()))?;
             return proto::decode(schema, ty, envelope.raw).map_err(|e| bad(e.to_string()));
