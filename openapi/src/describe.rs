@@ -97,7 +97,11 @@ mod tests {
     fn fields_of_served_kinds_are_described() {
         let pod = "io.k8s.api.core.v1.PodSpec";
         assert!(describe(pod, "containers").unwrap().starts_with("List of containers"));
-        assert!(describe("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "name").unwrap().starts_with("Name must"));
+        assert!(
+            describe("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "name")
+                .unwrap()
+                .starts_with("Name must")
+        );
         assert_eq!(describe(pod, "nosuch"), None);
         assert_eq!(describe("io.k8s.api.core.v1.NoSuch", "name"), None);
         assert_eq!(describe("nothing", ""), None);

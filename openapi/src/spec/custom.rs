@@ -1,0 +1,101 @@
+//! Definitions of custom kinds: the schema their version publishes, with the metadata that every object has.
+
+use super::parameter::meta;
+use super::{Flavor, path};
+use crate::describe::Descriptions;
+use api::{Map, Value, tree};
+use kinds::{Info, Kind};
+
+/// What version 2 cannot say; clients that check objects against it would refuse good ones.
+const ONLY_V3: [&str; 5] = ["oneOf", "anyOf", "allOf", "not", "nullable"];
+
+/// The definition of a version of a custom kind.
+pub fn definition(kind: &dyn Kind, version: &str, flavor: Flavor, descriptions: &Descriptions) -> Value {
+    let info = kind.info();
+    let published = kind.openapi_schema(version);
+    let mut out = match published {
+        Some(schema) if !(flavor == Flavor::V2 && keeps_unknown(&schema)) => {
+            complete(schema, flavor, descriptions)
+        }
+        _ => tree!({"type": "object"}),
+    };
+    let gvk = tree!([{"group": &info.group, "kind": &info.kind, "version": version}]);
+    out.set(&["x-kubernetes-group-version-kind"], gvk);
+    out
+}
+
+fn keeps_unknown(schema: &Value) -> bool {
+    schema.bool_at(&["x-kubernetes-preserve-unknown-fields"])
+}
+
+fn complete(mut schema: Value, flavor: Flavor, descriptions: &Descriptions) -> Value {
+    if flavor == Flavor::V2 {
+        strip(&mut schema);
+    }
+    schema.set(&["type"], "object");
+    let properties = schema.make_map(&["properties"]);
+    for (field, value) in type_and_metadata(flavor, descriptions, "ObjectMeta") {
+        properties.insert(field, value);
+    }
+    schema
+}
+
+fn type_and_metadata(flavor: Flavor, descriptions: &Descriptions, metadata: &str) -> Map {
+    let text = |field: &str| descriptions.field(&meta("Status"), field);
+    let mut out = Map::new();
+    out.insert("apiVersion", tree!({"description": text("apiVersion"), "type": "string"}));
+    out.insert("kind", tree!({"description": text("kind"), "type": "string"}));
+    let reference = tree!({"$ref": flavor.reference(&meta(metadata))});
+    let about = descriptions.field("io.k8s.api.core.v1.ConfigMap", "metadata");
+    let metadata = match flavor {
+        Flavor::V2 => {
+            let mut out = reference;
+            out.set(&["description"], about);
+            out
+        }
+        Flavor::V3 => tree!({"allOf": [reference], "description": about}),
+    };
+    out.insert("metadata", metadata);
+    out
+}
+
+/// Drops what version 2 has no words for, and everything below a node that keeps unknown fields.
+fn strip(schema: &mut Value) {
+    let Some(map) = schema.as_map_mut() else { return };
+    for key in ONLY_V3 {
+        map.remove(key);
+    }
+    let keeps = map.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
+    let either = map.get("x-kubernetes-int-or-string").and_then(Value::as_bool) == Some(true);
+    if keeps || either {
+        for key in ["properties", "items", "additionalProperties", "type"] {
+            map.remove(key);
+        }
+    }
+    if let Some(Value::Map(properties)) = map.get_mut("properties") {
+        properties.iter_mut().for_each(|(_, value)| strip(value));
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(value) = map.get_mut(key) {
+            strip(value);
+        }
+    }
+}
+
+/// The definition of the list of a custom kind.
+pub fn list(info: &Info, version: &str, flavor: Flavor, descriptions: &Descriptions) -> Value {
+    let item = path::definition(info, version, &info.kind, true);
+    let mut properties = type_and_metadata(flavor, descriptions, "ListMeta");
+    let items = tree!({
+        "description": format!("List of {}.", info.plural), "type": "array", "items": {"$ref": flavor.reference(&item)},
+    });
+    properties.insert("items", items);
+    properties.sort();
+    tree!({
+        "description": format!("{} is a list of {}", info.list_kind, info.kind),
+        "type": "object",
+        "required": ["items"],
+        "properties": properties,
+        "x-kubernetes-group-version-kind": [{"group": &info.group, "kind": &info.list_kind, "version": version}],
+    })
+}
