@@ -146,7 +146,8 @@ fn set_template_generation(obj: &mut Value, generation: i64) {
 fn spec_faults(obj: &Value, old: Option<&Value>) -> Vec<Fault> {
     let (at, empty) = (Path::new("spec"), Value::map());
     let spec = obj.get("spec").unwrap_or(&empty);
-    let (selector, template) = (spec.get("selector"), spec.get("template"));
+    let selector = spec.get("selector").filter(|v| !v.is_null());
+    let template = spec.get("template");
     let template_at = at.child("template");
     let mut faults = validation::label_selector(selector, &at.child("selector"));
     if let Ok(selector) = LabelSelector::from_value(selector) {

@@ -8,7 +8,7 @@ use api::{Fault, Path, Value, names};
 
 /// What a label selector must not be for a workload: missing, malformed or empty. `noun` as upstream names the kind.
 pub fn selector_faults(selector: Option<&Value>, noun: &str, path: &Path) -> Vec<Fault> {
-    let Some(selector) = selector else {
+    let Some(selector) = selector.filter(|v| !v.is_null()) else {
         return vec![Fault::required(path, "")];
     };
     let mut faults = label_selector_faults(selector, false, path);

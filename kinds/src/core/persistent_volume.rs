@@ -10,7 +10,7 @@ use super::pod_spec::{self, resources};
 use crate::apps::workload::{default_text, default_to};
 use crate::internal_form::internal_form;
 use crate::unified_diff::unified_diff;
-use crate::validation::{self, one_of, required, same};
+use crate::validation::{self, one_of, same};
 use crate::{Column, Cx, Info, Kind, keep_all_but, keep_field, print};
 use api::{Fault, Map, Path, Str, Value};
 
@@ -89,10 +89,6 @@ impl Kind for PersistentVolume {
         faults.extend(spec_faults(new));
         faults.extend(update_faults(new, old));
         faults
-    }
-
-    fn validate_lens(&self, new: &Value, _old: &Value, _cx: &Cx<'_>) -> Vec<Fault> {
-        required(new.str_at(&["metadata", "resourceVersion"]), &Path::new("resourceVersion"))
     }
 
     fn warn(&self, new: &Value, _old: Option<&Value>, cx: &Cx<'_>) -> Vec<String> {

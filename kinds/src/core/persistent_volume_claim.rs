@@ -393,9 +393,6 @@ fn attributes_class_fault(new: &Value, old: &Value) -> Option<Fault> {
 
 fn status_faults(new: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if new.str_at(&["metadata", "resourceVersion"]).is_empty() {
-        faults.push(Fault::required("resourceVersion", ""));
-    }
     if new.list_at(&["spec", "accessModes"]).is_empty() {
         faults.push(Fault::required("Spec.accessModes", ""));
     }

@@ -8,6 +8,12 @@ use api::{Fault, Path, Str, Value};
 
 const MOUNT_ANNOTATION: &str = "volume.beta.kubernetes.io/mount-options";
 
+/// Checks of a value at a path.
+type Check = fn(&Value, &Path) -> Vec<Fault>;
+
+/// Checks of a text at a path.
+type TextCheck = fn(&str, &Path) -> Vec<Fault>;
+
 /// A type of volume: its field, its name in Go and in faults, its definition, whether the mount annotation is for
 /// it, and its checks.
 struct Source {
@@ -17,7 +23,7 @@ struct Source {
     paths: (&'static str, &'static str),
     definition: &'static str,
     mountable: bool,
-    check: fn(&Value, &Path) -> Vec<Fault>,
+    check: Check,
 }
 
 const fn plain(
@@ -25,7 +31,7 @@ const fn plain(
     go: &'static str,
     definition: &'static str,
     mountable: bool,
-    check: fn(&Value, &Path) -> Vec<Fault>,
+    check: Check,
 ) -> Source {
     Source { field, go, paths: (field, field), definition, mountable, check }
 }
@@ -196,9 +202,9 @@ fn csi(value: &Value, at: &Path) -> Vec<Fault> {
 }
 
 fn secret_reference(secret: &Value, at: &Path) -> Vec<Fault> {
-    let checks: [(&str, fn(&str, &Path) -> Vec<Fault>); 2] =
+    let checks: [(&str, TextCheck); 2] =
         [("name", dns_subdomain), ("namespace", dns_label)];
-    let of = |(field, check): (&str, fn(&str, &Path) -> Vec<Fault>)| match secret.str_at(&[field]) {
+    let of = |(field, check): (&str, TextCheck)| match secret.str_at(&[field]) {
         "" => vec![Fault::required(at.child(field), "")],
         value => check(value, &at.child(field)),
     };
