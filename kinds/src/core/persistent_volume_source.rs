@@ -202,8 +202,7 @@ fn csi(value: &Value, at: &Path) -> Vec<Fault> {
 }
 
 fn secret_reference(secret: &Value, at: &Path) -> Vec<Fault> {
-    let checks: [(&str, TextCheck); 2] =
-        [("name", dns_subdomain), ("namespace", dns_label)];
+    let checks: [(&str, TextCheck); 2] = [("name", dns_subdomain), ("namespace", dns_label)];
     let of = |(field, check): (&str, TextCheck)| match secret.str_at(&[field]) {
         "" => vec![Fault::required(at.child(field), "")],
         value => check(value, &at.child(field)),
