@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const IMMUTABLE: &str = "field is immutable";
 pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 pub const POSITIVE: &str = "must be greater than 0";
+/// As the core group words it.
+pub const ABOVE_ZERO: &str = "must be greater than zero";
 
 /// One fault for each text about a value.
 pub fn texts(path: &Path, value: &str, texts: Vec<String>) -> Vec<Fault> {
@@ -67,6 +69,11 @@ pub fn not_negative(value: Option<i64>, path: &Path) -> Vec<Fault> {
 /// A number that must be 1 or more; missing is fine.
 pub fn positive(value: Option<i64>, path: &Path) -> Vec<Fault> {
     value.filter(|v| *v <= 0).map(|v| Fault::invalid(path, v, POSITIVE)).into_iter().collect()
+}
+
+/// As [`positive`], in the words of the core group.
+pub fn above_zero(value: Option<i64>, path: &Path) -> Vec<Fault> {
+    value.filter(|v| *v <= 0).map(|v| Fault::invalid(path, v, ABOVE_ZERO)).into_iter().collect()
 }
 
 /// One of a set of texts; `allowed` is printed in the order given.

@@ -20,10 +20,12 @@ mod pod_template;
 mod replication_controller;
 mod resource_quota;
 mod secret;
-pub mod service;
+mod service;
 mod service_account;
 mod service_families;
 mod service_validation;
+
+pub use service::init_families as init_service_families;
 
 use crate::{Kind, Verbs};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::PROXY_VERBS;
 use super::pod_spec::{EFFECTS, amount, amounts, round_list, set};
-use crate::validation::{cidr_legacy, one_of, parse_cidr_sloppy, positive, qualified_name, same};
+use crate::validation::{above_zero, cidr_legacy, one_of, parse_cidr_sloppy, qualified_name, same};
 use crate::{Column, Cx, Form, Info, Kind, keep_all_but, keep_field, print};
 use api::{Fault, Map, Path, Value, names, tree};
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ fn node_faults(node: &Value) -> Vec<Fault> {
     let mut faults = taints(node.list_at(&["spec", "taints"]), &Path::new("metadata").child("taints"));
     faults.extend(resources(node));
     let swap = node.i64_at(&["status", "nodeInfo", "swap", "capacity"]);
-    faults.extend(positive(swap, &Path::new("metadata").child("nodeSwapStatus").child("capacity")));
+    faults.extend(above_zero(swap, &Path::new("metadata").child("nodeSwapStatus").child("capacity")));
     faults.extend(features(node));
     let (path, cidrs) = (Path::new("spec").child("podCIDRs"), cidrs(node));
     faults.extend(cidrs.iter().enumerate().flat_map(|(i, cidr)| cidr_legacy(cidr, &path.index(i))));

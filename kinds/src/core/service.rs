@@ -89,11 +89,12 @@ fn patch_allocated(new: &mut Value, old: &Value) {
             }
         });
     }
-    if needs_health_check(old) && needs_health_check(new) {
-        if let (Some(spec), Some(port)) = (new.get_mut("spec"), old.i64_at(&["spec", "healthCheckNodePort"]))
-        {
-            default_zero(spec, "healthCheckNodePort", port);
-        }
+    if needs_health_check(old)
+        && needs_health_check(new)
+        && let Some(port) = old.i64_at(&["spec", "healthCheckNodePort"])
+        && let Some(spec) = new.get_mut("spec")
+    {
+        default_zero(spec, "healthCheckNodePort", port);
     }
 }
 
@@ -137,10 +138,12 @@ fn drop_type_dependent(new: &mut Value, old: &Value) {
         }
         drop_same(new, &["ipFamilies", "ipFamilyPolicy"]);
     }
-    if has_node_ports(old) && !has_node_ports(new) && node_ports(old).is_superset(&node_ports(new)) {
-        if let Some(spec) = new.get_mut("spec") {
-            each(spec, "ports", |port| drop(port.unset(&["nodePort"])));
-        }
+    if has_node_ports(old)
+        && !has_node_ports(new)
+        && node_ports(old).is_superset(&node_ports(new))
+        && let Some(spec) = new.get_mut("spec")
+    {
+        each(spec, "ports", |port| drop(port.unset(&["nodePort"])));
     }
     if needs_health_check(old) && !needs_health_check(new) {
         drop_same(new, &["healthCheckNodePort"]);

@@ -2,7 +2,7 @@
 //! `validateTopologySpreadConstraints`, `validateSchedulingGates`.
 
 use super::{affinity, set};
-use crate::validation::{POSITIVE, label_selector, one_of, positive, qualified_name};
+use crate::validation::{above_zero, label_selector, one_of, qualified_name};
 use api::{Fault, Path, Value, names};
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ pub fn spread_constraints(list: &[Value], lenient: bool, path: &Path) -> Vec<Fau
         let pair =
             |c: &Value| (c.str_at(&["topologyKey"]).to_owned(), c.str_at(&["whenUnsatisfiable"]).to_owned());
         let (key, action) = pair(constraint);
-        faults.extend(positive(
+        faults.extend(above_zero(
             Some(constraint.i64_at(&["maxSkew"]).unwrap_or_default()),
             &at.child("maxSkew"),
         ));
@@ -95,10 +95,7 @@ pub fn spread_constraints(list: &[Value], lenient: bool, path: &Path) -> Vec<Fau
 
 fn min_domains(constraint: &Value, action: &str, path: &Path) -> Vec<Fault> {
     let Some(domains) = constraint.i64_at(&["minDomains"]) else { return Vec::new() };
-    let mut faults = Vec::new();
-    if domains <= 0 {
-        faults.push(Fault::invalid(path, domains, POSITIVE));
-    }
+    let mut faults = above_zero(Some(domains), path);
     if action != "DoNotSchedule" {
         let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
         faults.push(Fault::invalid(path, domains, detail));
