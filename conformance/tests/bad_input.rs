@@ -67,14 +67,12 @@ fn malformed_json_is_answered_as_go_words_it() {
 
 #[test]
 fn deep_nesting_stops_at_ten_thousand() {
-    for open in ["{\"a\":", "["] {
+    for (open, sign) in [("{\"a\":", '{'), ("[", '[')] {
         let body = format!("{{\"data\":{}", open.repeat(200_000));
         let shown = format!("{} ...", &body[..30]);
-        unrecognised(
-            body.as_bytes(),
-            JSON,
-            &format!("couldn't get version/kind; json parse error: exceeded max depth ({shown})"),
-        );
+        let parse = "couldn't get version/kind; json parse error";
+        let message = format!("{parse}: invalid character '{sign}' exceeded max depth ({shown})");
+        unrecognised(body.as_bytes(), JSON, &message);
     }
     let legal =
         format!("{{\"metadata\":{{\"name\":\"deep\"}},\"other\":{}{}}}", "[".repeat(9000), "]".repeat(9000));

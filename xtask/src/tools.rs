@@ -20,7 +20,8 @@ use crate::workspace;
 /// its own rules, and five behind by ours.
 const KUBECTLS: [(&str, &str); 6] =
     [("36", "2.0.1"), ("35", "2.2.2"), ("34", "2.2.2"), ("33", "2.2.2"), ("32", "2.1.0"), ("31", "2.1.0")];
-const NODE_CLIENT: &str = "@kubernetes/client-node@2.0.1";
+/// The newest that runs on Debian 12's Node 18: the next one needs Node 22.
+const NODE_CLIENT: (&str, &str) = ("@kubernetes/client-node", "1.4.0");
 const PYTHON_CLIENT: &str = "kubernetes==35.0.0";
 
 /// Where the tools are: `target/tools`.
@@ -124,13 +125,15 @@ fn python_client() -> Result<bool> {
 
 fn node_client() -> Result<bool> {
     let target = dir().join("node");
-    if target.join("node_modules/@kubernetes/client-node").exists() {
+    let (name, version) = NODE_CLIENT;
+    let installed = std::fs::read_to_string(target.join("node_modules").join(name).join("package.json"));
+    if installed.is_ok_and(|package| package.contains(&format!("\"version\": \"{version}\""))) {
         return Ok(false);
     }
     std::fs::create_dir_all(&target)?;
     std::fs::write(target.join("package.json"), "{\"private\": true}\n")?;
-    let args = ["install", "--silent", "--no-audit", "--no-fund", "--omit=dev", NODE_CLIENT];
-    shell(Command::new("npm").args(args).current_dir(&target))?;
+    let args = ["install", "--silent", "--no-audit", "--no-fund", "--omit=dev"];
+    shell(Command::new("npm").args(args).arg(format!("{name}@{version}")).current_dir(&target))?;
     Ok(true)
 }
 
