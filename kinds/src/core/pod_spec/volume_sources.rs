@@ -1,8 +1,9 @@
 //! Checks of single kinds of volumes. Source: `validate…VolumeSource`.
 
 use super::{containers, env, paths, set};
+use crate::core::persistent_volume_claim::spec_faults;
 use crate::validation::{dns_label, dns_subdomain, one_of, required, texts};
-use api::{Fault, Path, Value, names};
+use api::{Fault, Map, Path, Value, names, selector::label_faults};
 
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const HOST_PATHS: [&str; 8] =
@@ -312,22 +313,18 @@ pub fn csi(source: &Value, path: &Path) -> Vec<Fault> {
     faults
 }
 
-/// The template of a claim: that it is there, its access modes and its size.
+/// The template of a claim: its metadata may have labels and annotations only, its spec is that of a claim.
 pub fn ephemeral(source: &Value, path: &Path) -> Vec<Fault> {
     let path = path.child("volumeClaimTemplate");
     let Some(template) = set(source, "volumeClaimTemplate") else { return vec![Fault::required(path, "")] };
-    let (spec, path) = (template.get("spec").cloned().unwrap_or_default(), path.child("spec"));
-    let mut faults = needs_items(&spec, "accessModes", &path);
-    if let Some(fault) = faults.first_mut() {
-        fault.detail = "at least 1 access mode is required".to_owned();
-    }
-    let modes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-    for mode in spec.list_at(&["accessModes"]).iter().filter_map(Value::as_str) {
-        faults.extend(one_of(mode, &modes, &path.child("accessModes")));
-    }
-    if spec.at(&["resources", "requests", "storage"]).is_none() {
-        faults.push(Fault::required(path.child("resources").key("storage"), ""));
-    }
+    let at = path.child("metadata");
+    let mut faults = label_faults(template.map_at(&["metadata", "labels"]), &at.child("labels"));
+    let fields =
+        template.map_at(&["metadata"]).into_iter().flat_map(Map::iter).filter(|(_, v)| !v.is_empty());
+    let others = fields.filter(|(k, _)| *k != "labels" && *k != "annotations");
+    faults.extend(others.map(|(k, _)| Fault::forbidden(at.child(k), "cannot be set")));
+    let empty = Value::map();
+    faults.extend(spec_faults(template.get("spec").unwrap_or(&empty), &path.child("spec")));
     faults
 }
 
