@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 
 /// A client with the identity of whoever dials. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +86,18 @@ impl Client {
             path = format!("{path}/{lens}");
         }
         self.call(Method::PATCH, &path, Some((MERGE_PATCH, patch))).await
+    }
+
+    /// Strategic merge patch, of built-in kinds.
+    pub async fn strategic_patch(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        let path = resource.object(namespace, name);
+        self.call(Method::PATCH, &path, Some((STRATEGIC_PATCH, patch))).await
     }
 
     /// Deletes with `DeleteOptions` (null for none).

@@ -1,4 +1,7 @@
 //! An informer: a local copy of a resource that follows the server, and the news of what changed in it.
+//!
+//! Objects are kept without `managedFields`, which no component reads (a PUT without them keeps the server's), and
+//! pods without what only a kubelet needs. A component sees its own writes by waiting for them: `caught_up`.
 
 use crate::{Client, Error, Event, EventKind, Resource};
 use api::Value;
@@ -50,11 +53,26 @@ impl Cache {
 /// What changed: the old object, the new one; one of them is missing at the beginning and the end.
 pub type Handler = Arc<dyn Fn(Option<&Arc<Value>>, Option<&Arc<Value>>) + Send + Sync>;
 
+/// Cuts from an object what nobody asks the local copy for.
+pub type Trim = fn(&mut Value);
+
+/// How long a component waits for its own writes to come back before it goes on without.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// Follows one resource in all namespaces. Cheap to clone.
 #[derive(Clone)]
 pub struct Informer {
     cache: Arc<Cache>,
-    synced: watch::Receiver<bool>,
+    handlers: Arc<RwLock<Vec<Handler>>>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// How far a follower has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    synced: bool,
+    /// The resource version of the last event.
+    version: u64,
 }
 
 /// `NS/NAME`, or `NAME` of a cluster-scoped object.
@@ -70,39 +88,82 @@ impl Informer {
     /// Starts to follow. `query` may select (`labelSelector=…`); `handler` is called for every change, in order.
     /// Ends when the runtime does.
     pub fn start(client: Client, resource: Resource, query: &str, handler: Handler) -> Self {
-        let (sender, synced) = watch::channel(false);
+        let informer = Self::follow(client, resource, query, trim_managed_fields);
+        informer.on_change(handler);
+        informer
+    }
+
+    /// Starts to follow, with nobody to tell yet.
+    pub fn follow(client: Client, resource: Resource, query: &str, trim: Trim) -> Self {
+        let (sender, progress) = watch::channel(Progress::default());
         let cache = Arc::new(Cache::default());
+        let handlers = Arc::new(RwLock::new(Vec::new()));
         let follower = Follower {
             client,
             resource,
             query: query.to_owned(),
-            handler,
+            trim,
+            handlers: handlers.clone(),
             cache: cache.clone(),
-            synced: sender,
+            progress: sender,
         };
         tokio::spawn(follower.run());
-        Informer { cache, synced }
+        Informer { cache, handlers, progress }
     }
 
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache
     }
 
+    /// Has `handler` called for every object that is there, then for every change, in order. It must not call back
+    /// into this informer's `on_change`.
+    pub fn on_change(&self, handler: Handler) {
+        let mut handlers = self.handlers.write();
+        for object in self.cache.list("") {
+            handler(None, Some(&object));
+        }
+        handlers.push(handler);
+    }
+
     /// Returns once the whole present state has arrived.
     pub async fn synced(&self) {
-        let mut synced = self.synced.clone();
+        let mut progress = self.progress.clone();
         // An error means that the follower is gone, with the runtime.
-        let _ = synced.wait_for(|done| *done).await;
+        let _ = progress.wait_for(|p| p.synced).await;
     }
+
+    /// Returns once the copy shows `written`, an answer of the server to a write (or after a few seconds without).
+    pub async fn caught_up(&self, written: &Value) {
+        let version = version_of(written);
+        let mut progress = self.progress.clone();
+        let _ = tokio::time::timeout(CATCH_UP, progress.wait_for(|p| p.version >= version)).await;
+    }
+
+    /// Returns once the copy is as `wanted` says (or after a few seconds without).
+    pub async fn until(&self, wanted: impl Fn(&Cache) -> bool + Send) {
+        let mut progress = self.progress.clone();
+        let _ = tokio::time::timeout(CATCH_UP, progress.wait_for(|_| wanted(&self.cache))).await;
+    }
+}
+
+/// The resource version as a number; 0 when there is none.
+fn version_of(object: &Value) -> u64 {
+    object.str_at(&["metadata", "resourceVersion"]).parse().unwrap_or(0)
+}
+
+/// Cuts the bookkeeping of who set which field.
+pub fn trim_managed_fields(object: &mut Value) {
+    object.unset(&["metadata", "managedFields"]);
 }
 
 struct Follower {
     client: Client,
     resource: Resource,
     query: String,
-    handler: Handler,
+    trim: Trim,
+    handlers: Arc<RwLock<Vec<Handler>>>,
     cache: Arc<Cache>,
-    synced: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
 }
 
 impl Follower {
@@ -128,9 +189,12 @@ impl Follower {
         let query = format!("{start}allowWatchBookmarks=true&resourceVersion={version}&{}", self.query);
         let mut stream = self.client.watch(&self.resource, "", query.trim_end_matches('&')).await?;
         let mut initial = version.is_empty().then(BTreeMap::new);
-        while let Some(event) = stream.next().await? {
+        while let Some(mut event) = stream.next().await? {
             backoff.reset();
             let now = event.object.str_at(&["metadata", "resourceVersion"]).to_owned();
+            if event.kind != EventKind::Bookmark {
+                (self.trim)(&mut event.object);
+            }
             match (&mut initial, event.kind) {
                 (Some(state), EventKind::Added | EventKind::Modified) => {
                     state.insert(key_of(&event.object), Arc::new(event.object));
@@ -138,11 +202,12 @@ impl Follower {
                 }
                 (Some(_), EventKind::Bookmark) if ends_initial(&event.object) => {
                     self.replace(initial.take().unwrap_or_default());
-                    self.synced.send_replace(true);
                 }
                 (Some(_), _) => continue,
                 (None, _) => self.apply(event),
             }
+            let reached = now.parse().unwrap_or(0);
+            self.progress.send_modify(|p| *p = Progress { synced: true, version: reached.max(p.version) });
             *version = now;
         }
         Ok(())
@@ -150,35 +215,43 @@ impl Follower {
 
     /// Makes the copy equal to `state`, telling of each difference.
     fn replace(&self, state: BTreeMap<String, Arc<Value>>) {
+        let handlers = self.handlers.read();
         let old = std::mem::replace(&mut *self.cache.objects.write(), state.clone());
         for (key, was) in &old {
             if !state.contains_key(key) {
-                (self.handler)(Some(was), None);
+                tell(&handlers, Some(was), None);
             }
         }
         for (key, is) in &state {
             let was = old.get(key);
             if was.is_none_or(|was| was != is) {
-                (self.handler)(was, Some(is));
+                tell(&handlers, was, Some(is));
             }
         }
     }
 
     fn apply(&self, event: Event) {
+        let handlers = self.handlers.read();
         let key = key_of(&event.object);
         match event.kind {
             EventKind::Bookmark => {}
             EventKind::Deleted => {
                 let was = self.cache.objects.write().remove(&key);
                 let last = Arc::new(event.object);
-                (self.handler)(Some(was.as_ref().unwrap_or(&last)), None);
+                tell(&handlers, Some(was.as_ref().unwrap_or(&last)), None);
             }
             EventKind::Added | EventKind::Modified => {
                 let is = Arc::new(event.object);
                 let was = self.cache.objects.write().insert(key, is.clone());
-                (self.handler)(was.as_ref(), Some(&is));
+                tell(&handlers, was.as_ref(), Some(&is));
             }
         }
+    }
+}
+
+fn tell(handlers: &[Handler], was: Option<&Arc<Value>>, is: Option<&Arc<Value>>) {
+    for handler in handlers {
+        handler(was, is);
     }
 }
 

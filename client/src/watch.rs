@@ -1,6 +1,6 @@
 //! A watch as it arrives: lines of JSON, one event each.
 
-use crate::Error;
+use crate::{Error, MetaEvent};
 use api::{Value, json};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -37,15 +37,32 @@ impl WatchStream {
 
     /// The next event; `None` when the server ended the watch in order. An ERROR event is an error.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        match self.next_line().await? {
+            Some(line) => event(&line).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Option<BytesMut>, Error> {
         loop {
             if let Some(line) = self.line() {
-                return event(&line).map(Some);
+                return Ok(Some(line));
             }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
             let frame = frame.map_err(|e| Error::Broken(e.to_string()))?;
             if let Ok(data) = frame.into_data() {
                 self.buffer.extend_from_slice(&data);
             }
+        }
+    }
+
+    /// Like `next`, but reads of the object only what a `Meta` holds.
+    pub async fn next_meta(&mut self) -> Result<Option<MetaEvent>, Error> {
+        let Some(line) = self.next_line().await? else { return Ok(None) };
+        match MetaEvent::read(&line).map_err(|e| Error::Unreadable(e.to_string()))? {
+            Some(event) => Ok(Some(event)),
+            // Not one of the four: an ERROR, which is read in full.
+            None => event(&line).map(|_| None),
         }
     }
 
