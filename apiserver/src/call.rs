@@ -67,11 +67,11 @@ impl Call {
     }
 
     pub fn not_found(&self, name: &str) -> Status {
-        Status::not_found(self.group(), self.resource(), name)
+        Status::not_found(self.info().storage_group(), self.resource(), name)
     }
 
     pub fn conflict(&self, name: &str, why: &str) -> Status {
-        Status::conflict(self.group(), self.resource(), name, why)
+        Status::conflict(self.info().storage_group(), self.resource(), name, why)
     }
 
     /// What `Kind` may know of this request.

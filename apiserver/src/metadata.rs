@@ -1,6 +1,6 @@
 //! The rules of `metadata`, the same for every kind: what the server sets, what may not change, what is valid.
 
-use api::{Fault, Path, Str, Value, names, tree};
+use api::{Fault, Path, Value, names, tree};
 use kinds::{Info, NameRule};
 
 const TOTAL_ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
@@ -52,17 +52,6 @@ fn set_or_remove(map: &mut api::Map, field: &str, value: Option<Value>) {
             map.remove(field);
         }
     }
-}
-
-/// True when anything but metadata and status differs.
-pub fn spec_differs(new: &Value, old: &Value) -> bool {
-    let part = |obj: &Value| -> Vec<(Str, Value)> {
-        let Some(map) = obj.as_map() else { return Vec::new() };
-        let rest =
-            map.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "kind" | "apiVersion"));
-        rest.map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    api::Map::from_pairs(part(new)) != api::Map::from_pairs(part(old))
 }
 
 /// Whether the object is on its way out.

@@ -39,7 +39,7 @@ impl Selection {
 
 /// Refuses fields that the kind does not select by.
 fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Status> {
-    let own = call.kind.fields(&Value::map());
+    let own = call.kind.selectable_fields(&Value::map());
     for requirement in fields.terms() {
         let field = requirement.field.as_str();
         let known = matches!(field, "metadata.name" | "metadata.namespace")
@@ -47,10 +47,8 @@ fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Sta
         if known {
             continue;
         }
-        let message = if call.kind.words_fields_itself() {
-            format!("field label not supported: {field}")
-        } else if call.kind.stored_as_json() {
-            format!("field label not supported: {field}")
+        let message = if call.kind.words_fields_itself() || call.kind.stored_as_json() {
+            call.kind.unsupported_field(field)
         } else {
             format!(
                 "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""

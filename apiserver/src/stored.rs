@@ -7,14 +7,23 @@
 use api::{Status, Str, Value, json, proto, schema};
 use bytes::Bytes;
 use kinds::Kind;
+use parking_lot::RwLock;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use store::Entry;
 
-/// What is cached beside a stored value.
+/// What is cached beside a stored value. It holds for one edition of the kind: a custom kind may have a new schema, or
+/// another version, the next time.
 #[derive(Default)]
 struct View {
+    builtin: Arc<Parts>,
+    custom: RwLock<Option<(u64, Arc<Parts>)>>,
+}
+
+#[derive(Default)]
+struct Parts {
     json: OnceLock<Bytes>,
-    facts: OnceLock<Facts>,
+    facts: OnceLock<Arc<Facts>>,
 }
 
 /// What selectors ask for.
@@ -23,7 +32,7 @@ pub struct Facts {
     pub name: String,
     pub namespace: String,
     pub labels: Vec<(Str, Str)>,
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Facts {
@@ -33,7 +42,7 @@ impl Facts {
             name: obj.str_at(&["metadata", "name"]).to_owned(),
             namespace: obj.str_at(&["metadata", "namespace"]).to_owned(),
             labels: labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().into())).collect(),
-            fields: kind.fields(obj),
+            fields: kind.selectable_fields(obj),
         }
     }
 
@@ -45,15 +54,26 @@ impl Facts {
         match label {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => self.fields.iter().find(|(k, _)| *k == label).map(|(_, v)| v.as_str()),
+            _ => self.fields.iter().find(|(k, _)| k == label).map(|(_, v)| v.as_str()),
         }
     }
 }
 
-fn view(entry: &Entry) -> &View {
-    static EMPTY: OnceLock<View> = OnceLock::new();
+fn parts(kind: &dyn Kind, entry: &Entry) -> Arc<Parts> {
     let any = entry.ext.get_or_init(|| Arc::new(View::default()));
-    any.downcast_ref::<View>().unwrap_or_else(|| EMPTY.get_or_init(View::default))
+    let Some(view) = any.downcast_ref::<View>() else { return Arc::default() };
+    if !kind.stored_as_json() {
+        return view.builtin.clone();
+    }
+    let edition = kind.edition();
+    if let Some((found, parts)) = &*view.custom.read()
+        && *found == edition
+    {
+        return parts.clone();
+    }
+    let fresh = Arc::<Parts>::default();
+    *view.custom.write() = Some((edition, fresh.clone()));
+    fresh
 }
 
 /// The bytes to store of an object in the stored version; the resource version is left out.
@@ -61,6 +81,7 @@ pub fn encode(kind: &dyn Kind, obj: &Value) -> Result<Bytes, Status> {
     let mut obj = obj.clone();
     obj.unset(&["metadata", "resourceVersion"]);
     if kind.stored_as_json() {
+        kind.to_stored(&mut obj);
         return Ok(json::to_vec(&obj).into());
     }
     let info = kind.info();
@@ -84,13 +105,20 @@ pub fn decode_at(kind: &dyn Kind, bytes: &[u8], revision: u64) -> Result<Value, 
 }
 
 fn decode_json(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
-    json::parse(bytes).map_err(|e| corrupt(kind, &e))
+    let mut obj = json::parse(bytes).map_err(|e| corrupt(kind, &e))?;
+    kind.from_stored(&mut obj);
+    Ok(obj)
 }
 
 fn decode_proto(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
     let info = kind.info();
     let envelope = proto::unwrap(bytes).map_err(|e| corrupt(kind, &e))?;
-    let stored = envelope.api_version.rsplit('/').next().unwrap_or_default().to_owned();
+    let own = info.api_version(&info.storage_version);
+    let stored = if envelope.api_version == own {
+        info.storage_version.to_string()
+    } else {
+        envelope.api_version.rsplit('/').next().unwrap_or_default().to_owned()
+    };
     let (schema, ty) = kind_type(kind, &stored)?;
     let mut obj = proto::decode(schema, ty, envelope.raw).map_err(|e| corrupt(kind, &e))?;
     schema::set_type_meta(&mut obj, envelope.api_version, &info.kind);
@@ -110,9 +138,11 @@ fn kind_type<'a>(kind: &'a dyn Kind, version: &str) -> Result<(&'a api::Schema, 
         .ok_or_else(|| Status::internal(format!("no schema for {} {version}", kind.info().kind)))
 }
 
-/// Brings a tree into the form in which Go would write it: order of fields, zero values, empty structs.
+/// Brings a tree into the form in which Go would write it: order of fields, zero values, empty structs. Custom objects
+/// have their fields sorted and are otherwise as they came.
 pub fn normalise(kind: &dyn Kind, version: &str, obj: &mut Value) -> Result<(), Status> {
     if kind.stored_as_json() {
+        kinds::custom::sort(obj);
         return Ok(());
     }
     let (schema, ty) = kind_type(kind, version)?;
@@ -141,25 +171,28 @@ pub fn json(kind: &dyn Kind, entry: &Entry, version: &str) -> Result<Bytes, Stat
     if version != kind.info().storage_version.as_str() {
         return Ok(json::to_vec(&to_version(kind, decode(kind, entry)?, version)?).into());
     }
-    let view = view(entry);
-    if let Some(bytes) = view.json.get() {
+    let parts = parts(kind, entry);
+    if let Some(bytes) = parts.json.get() {
         return Ok(bytes.clone());
     }
     let bytes = Bytes::from(json::to_vec(&decode(kind, entry)?));
-    Ok(view.json.get_or_init(|| bytes).clone())
+    Ok(parts.json.get_or_init(|| bytes).clone())
 }
 
-/// Remembers the JSON of an object that was just written.
-pub fn remember_json(entry: &Entry, bytes: Bytes) {
-    let _ = view(entry).json.set(bytes);
+/// Remembers the JSON of an object of a built-in kind that was just written. (A custom object may have lost something
+/// on its way through the stored version.)
+pub fn remember_json(kind: &dyn Kind, entry: &Entry, object: &Value) {
+    if !kind.stored_as_json() {
+        let _ = parts(kind, entry).json.set(json::to_vec(object).into());
+    }
 }
 
 /// The labels and fields of a stored value.
-pub fn facts<'a>(kind: &dyn Kind, entry: &'a Entry) -> Result<&'a Facts, Status> {
-    let view = view(entry);
-    if let Some(facts) = view.facts.get() {
-        return Ok(facts);
+pub fn facts(kind: &dyn Kind, entry: &Entry) -> Result<Arc<Facts>, Status> {
+    let parts = parts(kind, entry);
+    if let Some(facts) = parts.facts.get() {
+        return Ok(facts.clone());
     }
-    let facts = Facts::of(kind, &decode(kind, entry)?);
-    Ok(view.facts.get_or_init(|| facts))
+    let facts = Arc::new(Facts::of(kind, &decode(kind, entry)?));
+    Ok(parts.facts.get_or_init(|| facts).clone())
 }

@@ -1,8 +1,9 @@
 //! Change: an object that exists becomes another one. Replace, every patch, apply, the lenses, bindings and evictions
 //! are all changes; this is their one retry loop.
 
+use super::create::{is_of_kind, refuse_as};
 use super::{
-    Refused, Written, admission_check, admit, commit, refuse, settle_namespace, store_failure, tidy, warn,
+    Refused, Written, admission_check, admit, commit, settle_namespace, store_failure, tidy, warn,
 };
 use crate::call::Call;
 use crate::{claim, metadata, stored};
@@ -123,7 +124,7 @@ impl Change<'_> {
         {
             let mut fault = Fault::invalid("metadata.resourceVersion", 0, "must be specified for an update");
             fault.value = Value::Int(0);
-            let mut status = Status::invalid(&info.group, &info.plural, self.name, &[fault]);
+            let mut status = Status::invalid(info.storage_group(), &info.plural, self.name, &[fault]);
             spell_zero(&mut status);
             return Err(status);
         }
@@ -187,7 +188,7 @@ impl Change<'_> {
         }
         metadata::keep_updated(new, old);
         tidy(call, new)?;
-        if call.info().generation && metadata::spec_differs(new, old) {
+        if call.info().generation && call.kind.generation_grows(new, old) {
             let before = old.i64_at(&["metadata", "generation"]).unwrap_or(0);
             new.set(&["metadata", "generation"], before + 1);
             tidy(call, new)?;
@@ -201,14 +202,17 @@ impl Change<'_> {
 
     async fn check(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
         let call = self.call;
-        let mut faults = metadata::validate_update(new, old, call.info());
-        faults.extend(metadata::immutable_faults(new, old));
+        let mut faults = Vec::new();
+        if is_of_kind(call, new) {
+            faults.extend(metadata::validate_update(new, old, call.info()));
+            faults.extend(metadata::immutable_faults(new, old));
+        }
         faults.extend(if self.is_lens() {
             call.kind.validate_lens(new, old, &call.cx())
         } else {
             call.kind.validate_update(new, old, &call.cx())
         });
-        refuse(call, self.name, &faults)?;
+        refuse_as(call, new, self.name, &faults)?;
         warn(call, new, Some(old));
         admission_check(call, Operation::Update, self.name, Some(new), Some(old), self.dry_run).await
     }

@@ -5,7 +5,7 @@ use crate::call::{Call, rest};
 use crate::query::{OptionsKind, WriteOptions};
 use crate::{body, claim, fields, metadata, stored};
 use admission::Operation;
-use api::{Status, Value};
+use api::{Fault, Status, Value};
 use bytes::Bytes;
 use store::{Key, Txn};
 
@@ -47,6 +47,9 @@ fn check_url_name(obj: &Value, name: &str) -> Result<(), Status> {
 /// then all faults at once, then the commit.
 pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Written, Status> {
     let given_version = obj.str_at(&["metadata", "resourceVersion"]).parse::<u64>().unwrap_or(0);
+    if let Some(why) = call.kind.creation_refusal() {
+        return Err(Status::forbidden(call.group(), call.resource(), Call::name_of(&obj), why));
+    }
     stored::convert(&*call.kind, &mut obj, call.version(), &call.info().storage_version.clone())?;
     let name = Call::name_of(&obj).to_owned();
     admit(call, Operation::Create, &name, Some(&mut obj), None, dry_run).await?;
@@ -78,7 +81,7 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
 }
 
 fn taken(call: &Call, obj: &Value, generated: bool) -> Status {
-    let mut status = Status::already_exists(call.group(), call.resource(), Call::name_of(obj));
+    let mut status = Status::already_exists(call.info().storage_group(), call.resource(), Call::name_of(obj));
     if generated {
         status.message =
             format!("{}, the server was not able to generate a unique name for the object", status.message);
@@ -143,11 +146,24 @@ async fn dry(call: &Call, obj: &mut Value, key: &Key) -> Result<Written, Refused
     }
 }
 
+/// False for an object that says that it is of another kind, which the rules of custom kinds find out.
+pub fn is_of_kind(call: &Call, obj: &Value) -> bool {
+    !call.kind.stored_as_json() || obj.str_at(&["kind"]) == call.info().kind.as_str()
+}
+
+/// 422 when there are faults, about an object of the kind that it says it is.
+pub fn refuse_as(call: &Call, obj: &Value, name: &str, faults: &[Fault]) -> Result<(), Status> {
+    if faults.is_empty() || is_of_kind(call, obj) {
+        return refuse(call, name, faults);
+    }
+    Err(Status::invalid(call.group(), obj.str_at(&["kind"]), name, faults))
+}
+
 /// All faults of the new object, its warnings, and the plugins that may only refuse.
 async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<(), Status> {
-    let mut faults = metadata::validate(obj, call.info());
+    let mut faults = if is_of_kind(call, obj) { metadata::validate(obj, call.info()) } else { Vec::new() };
     faults.extend(call.kind.validate(obj, &call.cx()));
-    refuse(call, name, &faults)?;
+    refuse_as(call, obj, name, &faults)?;
     warn(call, obj, None);
     admission_check(call, Operation::Create, name, Some(obj), None, dry_run).await
 }

@@ -43,7 +43,11 @@ impl DeleteOptions {
     }
 
     fn from_body(call: &Call, bytes: &Bytes) -> Result<Self, Status> {
-        let tree = tree(call, bytes)?;
+        Self::from_value(&tree(call, bytes)?)
+    }
+
+    /// From a tree of the type.
+    pub fn from_value(tree: &Value) -> Result<Self, Status> {
         let values: Vec<&str> = tree.list_at(&["dryRun"]).iter().filter_map(Value::as_str).collect();
         if values.iter().any(|v| *v != "All") {
             refuse(&[dry_run_fault(&values)])?;

@@ -6,7 +6,7 @@ pub mod change;
 pub mod collection;
 pub mod create;
 pub mod delete;
-mod delete_options;
+pub mod delete_options;
 pub mod patch;
 pub mod replace;
 pub mod scale;
@@ -126,7 +126,7 @@ pub fn refuse(call: &Call, name: &str, faults: &[Fault]) -> Result<(), Status> {
         return Ok(());
     }
     let kind = call.info().kind.as_str();
-    Err(Status::invalid(call.group(), kind, name, faults))
+    Err(Status::invalid(call.info().storage_group(), kind, name, faults))
 }
 
 /// Warnings of the kind about a new object or a change.

@@ -138,7 +138,11 @@ impl Patch {
         let patched = self.patched(current, schema, validation)?;
         let (api_version, kind) =
             (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
-        if let Some(why) = body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind) {
+        let custom = call.kind.stored_as_json();
+        if !custom
+            && let Some(why) =
+                body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind)
+        {
             return Err(patched.undecodable(&why));
         }
         let read =
@@ -149,7 +153,9 @@ impl Patch {
         }
         self.settle_strict(call, unknown, validation, &patched)?;
         let mut object = read.object;
-        schema::set_type_meta(&mut object, &info.api_version(call.version()), &info.kind);
+        if !custom {
+            schema::set_type_meta(&mut object, &info.api_version(call.version()), &info.kind);
+        }
         call.kind.fill(&mut object, call.version());
         stored::normalise(&*call.kind, call.version(), &mut object)?;
         Ok(object)
