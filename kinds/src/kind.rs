@@ -6,6 +6,8 @@
 
 use crate::{Column, Info, validation};
 use api::{Fault, Schema, Str, Value, schema::TypeId};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a kind may know of the request and the world.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,28 @@ pub enum Claim {
 
 pub trait Kind: Send + Sync + 'static {
     fn info(&self) -> &Info;
+
+    /// The kind as a served version has it, for kinds that are worked on in the version of the request (custom ones);
+    /// none for kinds that are worked on in the stored version. Its `storage_version` is the version it works in.
+    fn at(&self, _version: &str) -> Option<Arc<dyn Kind>> {
+        None
+    }
+
+    /// What was computed from a stored object holds for one edition of its kind.
+    fn edition(&self) -> u64 {
+        0
+    }
+
+    /// Makes an object, as it rests in the store, one of the version that the kind works in: for kinds stored as JSON.
+    fn from_stored(&self, _obj: &mut Value) {}
+
+    /// The reverse of `from_stored`.
+    fn to_stored(&self, _obj: &mut Value) {}
+
+    /// Why there may be no new objects, for kinds on their way out: the end of a 403.
+    fn creation_refusal(&self) -> Option<&str> {
+        None
+    }
 
     /// The schema of a served version and the kind's type in it.
     fn schema(&self, version: &str) -> Option<(&Schema, TypeId)> {
@@ -139,6 +163,11 @@ pub trait Kind: Send + Sync + 'static {
     /// Called with an empty map to learn the labels.
     fn fields(&self, _obj: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// `fields`, for kinds whose labels are not known beforehand as well.
+    fn selectable_fields(&self, obj: &Value) -> Vec<(Cow<'static, str>, String)> {
+        self.fields(obj).into_iter().map(|(label, value)| (Cow::Borrowed(label), value)).collect()
     }
 
     /// What upstream says of a field selector that this kind, with fields of its own, does not support.
