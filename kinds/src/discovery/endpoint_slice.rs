@@ -178,6 +178,12 @@ impl Kind for EndpointSlice {
         }
     }
 
+    /// Labels count as well.
+    fn generation_grows(&self, new: &Value, old: &Value) -> bool {
+        let paths: [&[&str]; 4] = [&["addressType"], &["endpoints"], &["ports"], &["metadata", "labels"]];
+        paths.iter().any(|path| !validation::same(new.at(path), old.at(path)))
+    }
+
     fn validate(&self, obj: &Value, _cx: &Cx<'_>) -> Vec<Fault> {
         faults(obj, None)
     }
@@ -265,6 +271,16 @@ mod tests {
         assert_eq!(texts[2], "endpoints[0].addresses: Required value: must contain at least 1 address");
         assert_eq!(texts[3], "endpoints[1].addresses: Invalid value: \"fd00::1\": must be an IPv4 address");
         assert!(texts[4].starts_with("endpoints[1].hostname: Invalid value: \"Bad_Host\""));
+    }
+
+    #[test]
+    fn labels_count_for_the_generation() {
+        let kind = EndpointSlice::new();
+        let old = tree!({"metadata": {"labels": {"a": "1"}, "annotations": {"b": "1"}}, "endpoints": null});
+        let mut new = tree!({"metadata": {"labels": {"a": "1"}, "annotations": {"b": "2"}}, "endpoints": []});
+        assert!(!kind.generation_grows(&new, &old));
+        new.set(&["metadata", "labels", "a"], "2");
+        assert!(kind.generation_grows(&new, &old));
     }
 
     #[test]

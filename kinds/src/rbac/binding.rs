@@ -70,11 +70,11 @@ pub fn role_ref_fault(new: &Value, old: &Value) -> Option<Fault> {
 }
 
 /// The table of a binding; `words` is how the wide columns call the kind.
-pub fn columns(definition: &'static str, words: &str) -> Vec<Column> {
+pub fn columns(role: &str, words: &str) -> Vec<Column> {
     let wide = |name: &str| Column::text(name, "string", &format!("{name} in the {words}")).wide();
     vec![
         Column::name(),
-        Column::field("Role", "string", definition, "roleRef"),
+        Column::text("Role", "string", role),
         Column::age(),
         wide("Users"),
         wide("Groups"),

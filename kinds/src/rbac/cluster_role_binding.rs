@@ -32,7 +32,9 @@ impl Kind for ClusterRoleBinding {
     }
 
     fn columns(&self) -> Vec<Column> {
-        binding::columns("io.k8s.api.rbac.v1.ClusterRoleBinding", "clusterRoleBinding")
+        let role = "RoleRef can only reference a ClusterRole in the global namespace. \
+                    If the RoleRef cannot be resolved, the Authorizer must return an error.";
+        binding::columns(role, "clusterRoleBinding")
     }
 
     fn cells(&self, obj: &Value, now: i64) -> Vec<Value> {

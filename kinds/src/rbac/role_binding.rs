@@ -30,7 +30,9 @@ impl Kind for RoleBinding {
     }
 
     fn columns(&self) -> Vec<Column> {
-        binding::columns("io.k8s.api.rbac.v1.RoleBinding", "roleBinding")
+        let role = "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. \
+                    If the RoleRef cannot be resolved, the Authorizer must return an error.";
+        binding::columns(role, "roleBinding")
     }
 
     fn cells(&self, obj: &Value, now: i64) -> Vec<Value> {
