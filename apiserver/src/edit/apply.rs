@@ -7,7 +7,7 @@ use super::{Written, settle_namespace};
 use crate::call::Call;
 use crate::query::{FieldValidation, WriteOptions};
 use crate::{fields, stored};
-use api::{Status, Value, json, yaml};
+use api::{Status, Value, yaml};
 use bytes::Bytes;
 
 pub async fn apply(call: &Call, body: &Bytes, options: &WriteOptions) -> Result<Written, Status> {
@@ -22,11 +22,7 @@ pub async fn apply(call: &Call, body: &Bytes, options: &WriteOptions) -> Result<
         settle_namespace(call, &mut object)?;
         Ok(object)
     };
-    let written = change
-        .run(|current| {
-            Ok(Wanted { object: wanted(current)?, uid: config.str_at(&["metadata", "uid"]).to_owned() })
-        })
-        .await?;
+    let written = change.run(|current| Ok(Wanted { object: wanted(current)?, uid: String::new() })).await?;
     if let Some(written) = written {
         return Ok(written);
     }
@@ -40,7 +36,9 @@ pub async fn apply(call: &Call, body: &Bytes, options: &WriteOptions) -> Result<
         );
         return Err(call.conflict(name, &why));
     }
-    new_object(call, wanted(&empty(call))?, options.dry_run).await
+    let mut object = wanted(&empty(call))?;
+    object.unset(&["metadata", "resourceVersion"]);
+    new_object(call, object, options.dry_run).await
 }
 
 /// The object that apply merges into when there is none yet.
@@ -51,30 +49,30 @@ fn empty(call: &Call) -> Value {
     live
 }
 
-fn parse(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
-    let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
-    let is_json = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-    if is_json && let Ok((value, duplicates)) = json::parse_tracking_duplicates(body) {
-        if !duplicates.is_empty() && validation == FieldValidation::Strict {
+/// The applied configuration. Duplicate keys are warned of or refused as upstream's YAML library words them.
+pub fn parse(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
+    let (value, duplicates) = yaml::parse_tracking_duplicates(body).map_err(|e| {
+        Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {e}"))
+    })?;
+    let value = match value {
+        Value::Map(_) => value,
+        Value::Null => Value::map(),
+        other => {
             return Err(Status::bad_request(format!(
-                "error strict decoding YAML: {}",
-                duplicates.join(", ")
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                other.json_type()
             )));
         }
-        if validation == FieldValidation::Warn {
-            duplicates.into_iter().for_each(|text| call.warn(text));
+    };
+    if !duplicates.is_empty() && validation != FieldValidation::Ignore {
+        let text =
+            format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {}", duplicates.join("\n  "));
+        if validation == FieldValidation::Strict {
+            return Err(Status::bad_request(format!("error strict decoding YAML: {text}")));
         }
-        return Ok(value);
+        duplicates.into_iter().for_each(|text| call.warn(text));
     }
-    let value = yaml::parse(body).map_err(|e| bad(e.to_string()))?;
-    match value {
-        Value::Map(_) => Ok(value),
-        Value::Null => Ok(Value::map()),
-        other => Err(bad(format!(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            other.json_type()
-        ))),
-    }
+    Ok(value)
 }
 
 /// The merged tree as an object with defaults.

@@ -2,9 +2,7 @@
 //! are all changes; this is their one retry loop.
 
 use super::create::{is_of_kind, refuse_as};
-use super::{
-    Refused, Written, admission_check, admit, commit, settle_namespace, store_failure, tidy, warn,
-};
+use super::{Refused, Written, admission_check, admit, commit, settle_namespace, store_failure, tidy, warn};
 use crate::call::Call;
 use crate::{claim, metadata, stored};
 use admission::Operation;

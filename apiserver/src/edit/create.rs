@@ -74,7 +74,9 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
             }
             Err(Refused::Taken) if claims < MAX_CLAIMS => claims += 1,
             Err(Refused::Conflict) => break,
-            Err(Refused::Taken) => return Err(Status::internal("too many others claimed the same at the same time")),
+            Err(Refused::Taken) => {
+                return Err(Status::internal("too many others claimed the same at the same time"));
+            }
         }
     }
     Err(taken(call, &obj, generated))

@@ -89,10 +89,15 @@ impl Patch {
         let mut strict = Vec::new();
         match kind {
             PatchKind::Json => {
-                strict = duplicates.iter().map(|d| format!("json patch {d}")).collect();
+                strict = duplicates
+                    .iter()
+                    .map(|d| format!("json patch duplicate field {}", api::quote(d)))
+                    .collect();
                 strict.extend(patch::json::check(&tree, strict_checks)?);
             }
-            _ if strict_checks => strict = duplicates,
+            _ if strict_checks => {
+                strict = duplicates.iter().map(|d| format!("duplicate field {}", api::quote(d))).collect();
+            }
             _ => {}
         }
         Ok(Patch { kind, tree, strict })
@@ -140,8 +145,7 @@ impl Patch {
             (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
         let custom = call.kind.stored_as_json();
         if !custom
-            && let Some(why) =
-                body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind)
+            && let Some(why) = body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind)
         {
             return Err(patched.undecodable(&why));
         }
@@ -176,6 +180,14 @@ impl Patch {
         }
         body::report_strict(call, strict, validation, str::to_owned)
     }
+}
+
+/// What is wrong with a document as the known kind that it says it is; upstream finds that before it sees that the
+/// kind is another one.
+fn misread(api_version: &str, kind: &str, document: &Value) -> Option<String> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let ty = schema::builtin_type(group, version, kind)?;
+    schema::decode(schema::builtin(), ty, document.clone(), false).err().map(|e| e.to_string())
 }
 
 /// What a patch made.

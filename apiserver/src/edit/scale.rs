@@ -1,14 +1,14 @@
 //! The scale lens: `autoscaling/v1 Scale` in and out, replicas of the parent underneath.
 
-use super::Written;
 use super::change::{Change, Wanted};
 use super::patch::{Patch, PatchKind, patch_kind};
 use super::replace::check_name;
+use super::{Written, apply};
 use crate::address::Verb;
 use crate::call::Call;
 use crate::query::{FieldValidation, OptionsKind, WriteOptions};
-use crate::{body, fields, stored};
-use api::{Schema, Status, Value, schema, schema::TypeId};
+use crate::{body, stored};
+use api::{Schema, Status, Str, Value, merge, schema, schema::TypeId};
 use bytes::Bytes;
 use kinds::ScalePaths;
 use kinds::autoscaling::scale;
@@ -46,18 +46,23 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
     )?;
     let input = match kind {
         None => Input::Body(read_body(call, bytes, options.field_validation)?),
-        Some(PatchKind::Apply) => Input::Merge(read_apply(bytes)?),
+        Some(PatchKind::Apply) => Input::Apply(apply::parse(call, bytes, options.field_validation)?),
         Some(kind) => Input::Patch(Patch::parse(kind, bytes, options.field_validation)?),
     };
     let manager = call.manager(&options.field_manager);
     let change = Change { call, name: &call.target.name, dry_run: options.dry_run, as_main: true };
     let written: Option<Written> = change
         .run(|current| {
-            let wanted = input.scale(call, &of(paths, current)?, options.field_validation)?;
+            let mut shown = of(paths, current)?;
+            let owned = owned_by_scale(call, paths, current)?;
+            if !owned.is_empty() {
+                shown.set(&["metadata", "managedFields"], owned);
+            }
+            let wanted = input.scale(call, &shown, &manager, &options)?;
             refuse(&call.target.name, &wanted)?;
             let mut parent = current.clone();
             scale::to_parent(&wanted, &mut parent, paths);
-            fields::updated(call, current, &mut parent, &manager)?;
+            give_back(call, paths, &mut parent, &wanted)?;
             Ok(Wanted { object: parent, uid: wanted.str_at(&["metadata", "uid"]).to_owned() })
         })
         .await?;
@@ -65,41 +70,99 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
     of(paths, &written.object)
 }
 
+const MANAGED: [&str; 2] = ["metadata", "managedFields"];
+
+/// Runs `work` with where each served version of the parent keeps its replicas.
+fn with_paths<T>(
+    call: &Call,
+    paths: &ScalePaths,
+    work: impl FnOnce(merge::scale::ReplicasPaths<'_>) -> T,
+) -> T {
+    let replicas: Vec<&str> = paths.spec_replicas.iter().map(Str::as_str).collect();
+    let info = call.info();
+    let versions: Vec<String> = info.versions.iter().map(|v| info.api_version(v)).collect();
+    let pairs: Vec<(&str, &[&str])> = versions.iter().map(|v| (v.as_str(), replicas.as_slice())).collect();
+    work(&pairs)
+}
+
+/// Who owns the replicas, as entries of the scale.
+fn owned_by_scale(call: &Call, paths: &ScalePaths, parent: &Value) -> Result<Value, Status> {
+    let entries = parent.at(&MANAGED).cloned().unwrap_or_default();
+    with_paths(call, paths, |paths| merge::scale::to_scale(&entries, paths)).map_err(Status::unclassified)
+}
+
+/// Writes who owns the replicas now back into the parent.
+fn give_back(call: &Call, paths: &ScalePaths, parent: &mut Value, scale: &Value) -> Result<(), Status> {
+    let before = parent.at(&MANAGED).cloned().unwrap_or_default();
+    let owned = scale.at(&MANAGED).cloned().unwrap_or_default();
+    let version = call.info().api_version(call.version());
+    let after = with_paths(call, paths, |paths| merge::scale::to_parent(&before, &owned, &version, paths))
+        .map_err(Status::unclassified)?;
+    if after.is_empty() {
+        parent.unset(&MANAGED);
+    } else {
+        parent.set(&MANAGED, after);
+    }
+    Ok(())
+}
+
 enum Input {
     Body(Value),
     Patch(Patch),
-    /// An applied Scale: merged over the current one.
-    Merge(Value),
+    Apply(Value),
 }
 
 impl Input {
-    fn scale(&self, call: &Call, current: &Value, validation: FieldValidation) -> Result<Value, Status> {
+    /// The wanted scale with its owners; `current` has them too.
+    fn scale(
+        &self,
+        call: &Call,
+        current: &Value,
+        manager: &str,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
         let (schema, ty) = scale_type()?;
-        match self {
-            Input::Body(body) => Ok(body.clone()),
-            Input::Merge(config) => {
-                let mut wanted = current.clone();
-                wanted.unset(&["metadata", "resourceVersion"]);
-                if let Some(replicas) = config.at(&["spec", "replicas"]) {
-                    wanted.set(&["spec", "replicas"], replicas.clone());
-                }
-                Ok(wanted)
+        let fields = merge::FieldManager {
+            typing: merge::Typing::of(schema, ty),
+            api_version: "autoscaling/v1",
+            kind: "Scale",
+            subresource: &call.target.subresource,
+            reset_fields: &merge::FieldSet::EMPTY,
+            versions: &merge::OneVersion,
+        };
+        let wanted = match self {
+            Input::Body(body) => body.clone(),
+            Input::Patch(patch) => patched(call, patch, current, options.field_validation)?,
+            Input::Apply(config) => {
+                let applied = fields.apply(current, config, manager, options.force, &call.now)?;
+                let mut wanted = applied.unwrap_or_else(|| current.clone());
+                schema::normalise(schema, ty, &mut wanted)
+                    .map_err(|e| Status::unclassified(e.to_string()))?;
+                return Ok(wanted);
             }
-            Input::Patch(patch) => {
-                let patched = patch.patched(current, Some((schema, ty)), validation)?;
-                let (api_version, kind) =
-                    (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
-                if let Some(why) = body::type_mismatch("autoscaling", "v1", "Scale", api_version, kind) {
-                    return Err(patched.undecodable(&why));
-                }
-                let decoded = schema::decode(schema, ty, patched.document.clone(), true)
-                    .map_err(|e| patched.undecodable(&e.to_string()))?;
-                patch.settle_strict(call, decoded.strict, validation, &patched)?;
-                check_name(&decoded.value, &call.target.name)?;
-                Ok(decoded.value)
-            }
-        }
+        };
+        Ok(fields.update(Some(current), wanted, manager, &call.now))
     }
+}
+
+/// The scale that a patch makes of the current one.
+fn patched(
+    call: &Call,
+    patch: &Patch,
+    current: &Value,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let (schema, ty) = scale_type()?;
+    let patched = patch.patched(current, Some((schema, ty)), validation)?;
+    let (api_version, kind) = (patched.document.str_at(&["apiVersion"]), patched.document.str_at(&["kind"]));
+    if let Some(why) = body::type_mismatch("autoscaling", "v1", "Scale", api_version, kind) {
+        return Err(patched.undecodable(&why));
+    }
+    let decoded = schema::decode(schema, ty, patched.document.clone(), true)
+        .map_err(|e| patched.undecodable(&e.to_string()))?;
+    patch.settle_strict(call, decoded.strict, validation, &patched)?;
+    check_name(&decoded.value, &call.target.name)?;
+    Ok(decoded.value)
 }
 
 fn read_body(call: &Call, bytes: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
@@ -108,10 +171,6 @@ fn read_body(call: &Call, bytes: &Bytes, validation: FieldValidation) -> Result<
     let value = body::decode(call, &expected, bytes, validation)?;
     check_name(&value, &call.target.name)?;
     Ok(value)
-}
-
-fn read_apply(bytes: &Bytes) -> Result<Value, Status> {
-    api::yaml::parse(bytes).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))
 }
 
 /// 422 of a Scale that no parent may have.
