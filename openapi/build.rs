@@ -3,7 +3,8 @@
 //!
 //! One compressed package for each API group and version (`io.k8s.api.core.v1`), and `packages.rs`, the list of them.
 //! A package holds its definitions separated by `\x1e`; a definition is its name, its own description, then name and
-//! description of each field, all separated by `\x1f`.
+//! description of each field, all separated by `\x1f`. And `fingerprint`, which changes with whatever documents are
+//! made from at build time.
 
 use flate2::{Compression, write::DeflateEncoder};
 use k8s_openapi::schemars::{JsonSchema, SchemaGenerator};
@@ -13,23 +14,52 @@ use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn std::error::Error>;
 
+/// The schema table that definitions are made from.
+const TABLE: &str = "../api/src/schema/table.tsv";
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
 fn main() -> Result<(), Failure> {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-changed={TABLE}");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut packages: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, text) in definitions() {
         let package = name.rsplit_once('.').map_or("", |(package, _)| package).to_owned();
         packages.entry(package).or_default().push(text);
     }
+    let mut print = FNV_OFFSET;
     let mut list = String::from("[\n");
     for (package, definitions) in packages {
         let file = out.join(format!("{package}.deflate"));
-        std::fs::write(&file, compress(&definitions.join("\x1e"))?)?;
+        let text = definitions.join("\x1e");
+        print = hash(print, text.as_bytes());
+        std::fs::write(&file, compress(&text)?)?;
         list += &format!("    ({package:?}, include_bytes!({})),\n", quoted(&file));
     }
     list.push(']');
     std::fs::write(out.join("packages.rs"), list)?;
+    for file in sources(Path::new("src"))?.into_iter().chain([PathBuf::from(TABLE)]) {
+        print = hash(print, &std::fs::read(file)?);
+    }
+    std::fs::write(out.join("fingerprint"), format!("{print:016x}"))?;
     Ok(())
+}
+
+/// The files of a folder and those below it, sorted.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { files.extend(sources(&path)?) } else { files.push(path) }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// FNV-1a, continued.
+fn hash(start: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn quoted(file: &Path) -> String {

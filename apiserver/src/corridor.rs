@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// One request, from the door to its answer.
 pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer {
-    let timer = server.metrics.start(&server.clock);
+    let timer = server.metrics.start(request.method());
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let place = address(parts.method.as_str(), parts.uri.path(), &query);
@@ -34,7 +34,7 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     }
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&server.ids.uuid()) {
         headers.insert("audit-id", id);
     }

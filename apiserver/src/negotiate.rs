@@ -79,11 +79,11 @@ impl Offer {
 }
 
 /// One clause of an Accept header.
-struct Clause<'a> {
-    ty: &'a str,
-    subtype: &'a str,
+pub struct Clause<'a> {
+    pub ty: &'a str,
+    pub subtype: &'a str,
     quality: f32,
-    params: Vec<(&'a str, &'a str)>,
+    pub params: Vec<(&'a str, &'a str)>,
 }
 
 /// Picks the form of an answer; 406 when there is none.
@@ -155,7 +155,7 @@ fn accepted(clause: &Clause<'_>, media: Media, offer: Offer) -> Option<(Shape, b
 }
 
 /// Clauses by falling quality, more specific ones first, otherwise in the order given.
-fn clauses(accept: &str) -> Vec<Clause<'_>> {
+pub fn clauses(accept: &str) -> Vec<Clause<'_>> {
     let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(clause).collect();
     let rank = |c: &Clause<'_>| u8::from(c.ty != "*") + u8::from(c.subtype != "*");
     clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(rank(b).cmp(&rank(a))));

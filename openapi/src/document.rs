@@ -3,14 +3,18 @@
 //! A document is written piece by piece into its JSON, so that never more than one definition exists as a tree.
 
 use crate::describe::Descriptions;
-use crate::discovery::{core, groups, kinds_of};
+use crate::discovery::{core, groups, kinds_of, legacy};
 use crate::spec::definition::Writer;
 use crate::spec::operation::{Item, Shared};
 use crate::spec::path::{Paths, definition};
 use crate::spec::{Flavor, custom, facts, parameter, service};
 use api::{Value, json, schema, tree};
 use kinds::Registry;
+use sha2::{Digest, Sha512};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What the crate's own part of all documents amounts to.
+const FINGERPRINT: &str = include_str!(concat!(env!("OUT_DIR"), "/fingerprint"));
 
 /// Group, version and kind.
 type Gvk = (String, String, String);
@@ -47,6 +51,39 @@ pub fn v3(registry: &Registry, name: &str) -> Option<Vec<u8>> {
     let descriptions = Descriptions::all();
     let items = items(registry, name, &descriptions);
     Some(write(registry, Flavor::V3, items, split(name), &descriptions))
+}
+
+/// What changes whenever a document of `/openapi/v3` does, as upper-case hex; `None` when there is none of that name.
+/// It is made of what the document is computed from, so that the index of all of them costs next to nothing.
+pub fn v3_hash(registry: &Registry, name: &str) -> Option<String> {
+    if !names(registry).contains(name) {
+        return None;
+    }
+    let mut hasher = Sha512::new();
+    hasher.update(FINGERPRINT);
+    hasher.update(name);
+    if let Some((group, version)) = split(name) {
+        let resources = legacy::resource_list(registry, group, version).unwrap_or_default();
+        hasher.update(json::to_vec(&resources));
+        for kind in kinds_of(registry, group, version) {
+            hasher
+                .update(kind.openapi_schema(version).map(|schema| json::to_vec(&schema)).unwrap_or_default());
+        }
+    }
+    Some(hex(&hasher.finalize()))
+}
+
+/// What changes whenever `/openapi/v2` does.
+pub fn v2_hash(registry: &Registry) -> String {
+    let mut hasher = Sha512::new();
+    for name in names(registry) {
+        hasher.update(v3_hash(registry, &name).unwrap_or_default());
+    }
+    hex(&hasher.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn is_builtin(registry: &Registry, group: &str) -> bool {

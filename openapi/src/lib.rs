@@ -6,6 +6,7 @@
 mod describe;
 pub mod discovery;
 pub mod document;
+pub mod gnostic;
 mod spec;
 
 pub use describe::describe;

@@ -14,6 +14,10 @@ const MIN_BYTES: usize = 128 * 1024;
 /// Answers from here on are compressed off the threads that serve others.
 const BLOCKING_BYTES: usize = 512 * 1024;
 
+/// Marks an answer that goes out as it is, however big.
+#[derive(Clone, Copy, Debug)]
+pub struct AsIs;
+
 /// True when the client takes gzip.
 pub fn is_accepted(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -28,7 +32,7 @@ pub fn is_accepted(headers: &HeaderMap) -> bool {
 /// Compresses a finished answer when that pays.
 pub async fn compress(answer: Answer) -> Answer {
     let size = usize::try_from(answer.body().size_hint().exact().unwrap_or(0)).unwrap_or(0);
-    if size <= MIN_BYTES {
+    if size <= MIN_BYTES || answer.extensions().get::<AsIs>().is_some() {
         return answer;
     }
     let Some(bytes) = answer.body().whole() else { return answer };

@@ -177,7 +177,10 @@ impl<'a> Paths<'a> {
             let mut delete = self.operation("delete", "delete", "delete", &self.scoped(), text);
             delete.parameters.extend(self.options("DeleteOptions"));
             delete.body = Some((meta("DeleteOptions"), false));
-            let answer = if self.info.delete_returns_object { self.own() } else { meta("Status") };
+            // What is finalized first answers with the object while it stays, but says it would be a Status.
+            let answers_object =
+                self.info.delete_returns_object && self.info.find_subresource("finalize").is_none();
+            let answer = if answers_object { self.own() } else { meta("Status") };
             delete.responses = answers(&["200", "202"], &answer);
             self.place(&mut delete, Some(kind));
             operations.push(delete);
