@@ -39,11 +39,11 @@ pub async fn start(
     let store = Store::open(config).await?;
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
-    let server = Arc::new(Server::new(rooms(pki, store.clone(), clock, drain.clone())?));
+    let server = Arc::new(Server::new(rooms(pki, store.clone(), clock.clone(), drain.clone())?));
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
-    let settings = controllers::Settings { ca_pem: pki.ca.certificate_pem().to_owned(), endpoint };
+    let settings = controllers::Settings { ca_pem: pki.ca.certificate_pem().to_owned(), endpoint, clock };
     controllers::start(parts, &connect, &settings);
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -79,12 +79,18 @@ where
     Arc::new(move |identity| {
         let door = door.clone();
         let caller = authn::in_process(identity, &[]);
-        let agent = identity.rsplit(':').next().unwrap_or(identity).to_owned();
-        Client::new(
-            Arc::new(move || door.connect(caller.clone())),
-            &format!("{agent}/{}", env!("CARGO_PKG_VERSION")),
-        )
+        let agent = format!("{}/{}", agent(identity), env!("CARGO_PKG_VERSION"));
+        Client::new(Arc::new(move || door.connect(caller.clone())), &agent)
     })
+}
+
+/// The program that upstream has for an identity: it becomes the manager of the fields that are written.
+fn agent(identity: &str) -> &str {
+    match identity {
+        "system:apiserver" => "kube-apiserver",
+        name if name.starts_with("system:serviceaccount:kube-system:") => "kube-controller-manager",
+        name => name.rsplit(':').next().unwrap_or(name),
+    }
 }
 
 impl Running {

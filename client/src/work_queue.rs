@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Backoff, Ids};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How long a key waits after its first failure, and at most.
 const FIRST_DELAY: Duration = Duration::from_millis(5);
@@ -31,6 +32,8 @@ struct State {
     dirty: HashSet<String>,
     working: HashSet<String>,
     failures: HashMap<String, Backoff>,
+    /// When keys come by `add_after`, at the earliest.
+    later: HashMap<String, Instant>,
 }
 
 impl WorkQueue {
@@ -50,12 +53,29 @@ impl WorkQueue {
         self.shared.bell.notify_one();
     }
 
-    /// Adds a key after a while.
+    /// Adds a key after a while. Of several delays the shortest counts.
     pub fn add_after(&self, key: impl Into<String>, delay: Duration) {
-        let (queue, key) = (self.clone(), key.into());
+        let (queue, key, due) = (self.clone(), key.into(), Instant::now() + delay);
+        {
+            let mut state = self.shared.state.lock();
+            if state.later.get(&key).is_some_and(|earlier| *earlier <= due) {
+                return;
+            }
+            state.later.insert(key.clone(), due);
+        }
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            queue.add(key);
+            tokio::time::sleep_until(due).await;
+            let is_ours = {
+                let mut state = queue.shared.state.lock();
+                let is_ours = state.later.get(&key) == Some(&due);
+                if is_ours {
+                    state.later.remove(&key);
+                }
+                is_ours
+            };
+            if is_ours {
+                queue.add(key);
+            }
         });
     }
 
@@ -120,6 +140,20 @@ mod tests {
         assert_eq!(queue.next().await, "a");
         queue.done("a");
         let idle = tokio::time::timeout(Duration::from_secs(60), queue.next()).await;
+        assert!(idle.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_delays_the_shortest_counts() {
+        let queue = WorkQueue::new();
+        queue.add_after("a", Duration::from_secs(60));
+        queue.add_after("a", Duration::from_secs(1));
+        queue.add_after("a", Duration::from_secs(30));
+        let start = Instant::now();
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(start.elapsed().as_secs(), 1);
+        queue.done("a");
+        let idle = tokio::time::timeout(Duration::from_secs(120), queue.next()).await;
         assert!(idle.is_err());
     }
 

@@ -1,6 +1,6 @@
 //! The `kubernetes` Service in `default`, with the EndpointSlice and Endpoints that lead to the API server.
 
-use crate::{Settings, reconcile};
+use crate::{Context, reconcile};
 use api::{Value, tree};
 use client::{Client, Error, Informer, Resource, WorkQueue};
 use std::net::SocketAddr;
@@ -10,8 +10,9 @@ const NAME: &str = "kubernetes";
 const NAMESPACE: &str = "default";
 const SERVICE_IP: &str = "10.96.0.1";
 
-pub fn start(client: Client, settings: &Settings) {
+pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
+    let client = context.client.clone();
     let services = Resource::namespaced("", "v1", "services");
     let changed = queue.clone();
     Informer::start(
@@ -21,7 +22,7 @@ pub fn start(client: Client, settings: &Settings) {
         Arc::new(move |_, _| changed.add(NAME)),
     );
     queue.add(NAME);
-    let endpoint = settings.endpoint;
+    let endpoint = context.settings.endpoint;
     reconcile::run("kubernetes-service", &queue, 1, move |_| {
         let client = client.clone();
         async move { publish(&client, endpoint).await }

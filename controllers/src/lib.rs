@@ -1,20 +1,37 @@
 //! Control loops, one file each, as clients of the API server.
 //!
 //! A controller watches what it is about, works on keys from a queue, looks at the world afresh each time and moves
-//! it one step. It has its own identity, and no way to the store.
+//! it one step. It has its own identity, and no way to the store. All controllers share one local copy of each
+//! resource.
 
 mod bootstrap;
+mod conditions;
+mod context;
+mod deployment;
+mod discovery;
+mod event_recorder;
+mod garbage_collector;
 mod kubernetes_service;
 mod namespace;
+mod owner;
+mod pod_batch;
+mod pods;
 mod reconcile;
+mod replica_set;
+mod resources;
 mod root_ca;
 mod service_account;
+mod status;
+mod template_hash;
 
 pub use bootstrap::bootstrap;
+pub use context::Context;
+pub use event_recorder::Recorder;
 
-use client::Client;
+use client::{Client, Informers};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use stdx::Clock;
 
 /// What controllers must be told.
 #[derive(Clone, Debug)]
@@ -23,6 +40,7 @@ pub struct Settings {
     pub ca_pem: String,
     /// Where the API server can be reached.
     pub endpoint: SocketAddr,
+    pub clock: Clock,
 }
 
 /// Makes a client with the identity that is named.
@@ -36,36 +54,47 @@ pub enum Parts {
     All,
 }
 
-/// One control loop: its identity and how it starts.
+/// The identity under which the API server acts.
+const API_SERVER: &str = "system:apiserver";
+/// The identity that watches for all controllers.
+const WATCHER: &str = "system:kube-controller-manager";
+/// How the identities of controllers begin; their names follow.
+const SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
+
+/// One control loop: its name (which also is its service account and what its events say) and how it starts.
 struct Controller {
-    identity: &'static str,
+    name: &'static str,
     part: Parts,
-    start: fn(Client, &Settings),
+    start: fn(&Context<'_>),
+}
+
+const fn controller(name: &'static str, start: fn(&Context<'_>)) -> Controller {
+    Controller { name, part: Parts::All, start }
 }
 
 /// All control loops.
 const CONTROLLERS: &[Controller] = &[
-    Controller { identity: "system:apiserver", part: Parts::ApiServer, start: kubernetes_service::start },
-    Controller {
-        identity: "system:serviceaccount:kube-system:namespace-controller",
-        part: Parts::All,
-        start: namespace::start,
-    },
-    Controller {
-        identity: "system:serviceaccount:kube-system:root-ca-cert-publisher",
-        part: Parts::All,
-        start: root_ca::start,
-    },
-    Controller {
-        identity: "system:serviceaccount:kube-system:service-account-controller",
-        part: Parts::All,
-        start: service_account::start,
-    },
+    Controller { name: "kubernetes-service", part: Parts::ApiServer, start: kubernetes_service::start },
+    controller("namespace-controller", namespace::start),
+    controller("root-ca-cert-publisher", root_ca::start),
+    controller("service-account-controller", service_account::start),
+    controller("generic-garbage-collector", garbage_collector::start),
+    controller("replicaset-controller", replica_set::start),
+    controller("replication-controller", replica_set::start_replication_controller),
+    controller("deployment-controller", deployment::start),
 ];
 
 /// Starts control loops. They end with the runtime.
 pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
+    let own = Informers::new(connect(API_SERVER));
+    let shared = Informers::new(connect(WATCHER));
     for controller in CONTROLLERS.iter().filter(|c| parts == Parts::All || c.part == parts) {
-        (controller.start)(connect(controller.identity), settings);
+        let (identity, informers) = match controller.part {
+            Parts::ApiServer => (API_SERVER.to_owned(), &own),
+            Parts::All => (format!("{SERVICE_ACCOUNTS}{}", controller.name), &shared),
+        };
+        let client = connect(&identity);
+        let recorder = Recorder::new(client.clone(), controller.name, settings.clock.clone());
+        (controller.start)(&Context { client, informers, recorder, settings, connect, identity });
     }
 }

@@ -1,10 +1,11 @@
 //! namespace-controller: empties namespaces that are on their way out, kind by kind as discovery lists them, and takes
 //! the finalizer `kubernetes` off when nothing is left.
 
+use crate::discovery::Discovered;
 use crate::service_account::follow_namespaces;
-use crate::{Settings, reconcile};
+use crate::{Context, discovery, reconcile};
 use api::{Value, tree};
-use client::{Client, Error, Method, Resource, WorkQueue};
+use client::{Client, Error, Resource, WorkQueue};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stdx::Clock;
@@ -13,9 +14,10 @@ const FINALIZER: &str = "kubernetes";
 /// How soon a namespace that is not empty yet is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-pub fn start(client: Client, _settings: &Settings) {
+pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
-    let namespaces = follow_namespaces(&client, &queue);
+    let client = context.client.clone();
+    let namespaces = follow_namespaces(context, &queue);
     let again = queue.clone();
     reconcile::run("namespace", &queue, 8, move |name| {
         let (client, namespaces, again) = (client.clone(), namespaces.clone(), again.clone());
@@ -95,28 +97,9 @@ fn note(remaining: &mut Remaining, resource: &Resource, left: &[Value]) {
 
 /// Every namespaced resource that can be listed and deleted, at its preferred version.
 async fn contents(client: &Client) -> Result<Vec<Resource>, Error> {
-    let groups = client.call(Method::GET, "/apis", None).await?;
-    let mut places = vec![("/api/v1".to_owned(), String::new(), "v1".to_owned())];
-    for group in groups.list_at(&["groups"]) {
-        let (name, version) = (group.str_at(&["name"]), group.str_at(&["preferredVersion", "version"]));
-        places.push((format!("/apis/{name}/{version}"), name.to_owned(), version.to_owned()));
-    }
-    let mut resources = Vec::new();
-    for (path, group, version) in places {
-        let list = match client.call(Method::GET, &path, None).await {
-            Ok(list) => list,
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in list.list_at(&["resources"]) {
-            let has = |verb: &str| entry.list_at(&["verbs"]).iter().any(|v| v.as_str() == Some(verb));
-            let name = entry.str_at(&["name"]);
-            if entry.bool_at(&["namespaced"]) && !name.contains('/') && has("list") && has("delete") {
-                resources.push(Resource::namespaced(&group, &version, name));
-            }
-        }
-    }
-    Ok(resources)
+    let found = discovery::resources(client).await?;
+    let ours = |d: &Discovered| d.resource.namespaced && d.has("list") && d.has("delete");
+    Ok(found.into_iter().filter(ours).map(|d| d.resource).collect())
 }
 
 /// Takes our finalizer off; the server then ends the namespace.

@@ -1,18 +1,19 @@
 //! root-ca-cert-publisher: every active namespace has a ConfigMap `kube-root-ca.crt` with the CA of the API server.
 
 use crate::service_account::{follow_namespaces, is_active, is_leaving};
-use crate::{Settings, reconcile};
+use crate::{Context, reconcile, resources};
 use api::tree;
-use client::{Client, Informer, Resource, WorkQueue};
+use client::{Informer, WorkQueue};
 use std::sync::Arc;
 
 const NAME: &str = "kube-root-ca.crt";
 const DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
-pub fn start(client: Client, settings: &Settings) {
+pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
-    let maps = Resource::namespaced("", "v1", "configmaps");
-    let namespaces = follow_namespaces(&client, &queue);
+    let client = context.client.clone();
+    let maps = resources::config_maps();
+    let namespaces = follow_namespaces(context, &queue);
     let changed = queue.clone();
     let follower = Informer::start(
         client.clone(),
@@ -24,8 +25,9 @@ pub fn start(client: Client, settings: &Settings) {
             }
         }),
     );
-    let data = tree!({"ca.crt": settings.ca_pem.as_str()});
-    reconcile::run("root-ca", &queue, 2, move |namespace| {
+    let data = tree!({"ca.crt": context.settings.ca_pem.as_str()});
+    let copies = [&namespaces.clone(), &follower.clone()];
+    reconcile::run_on("root-ca", &queue, 2, &copies, move |namespace| {
         let (client, maps, namespaces, follower, data) =
             (client.clone(), maps.clone(), namespaces.clone(), follower.clone(), data.clone());
         async move {

@@ -1,29 +1,29 @@
 //! service-account-controller: every active namespace has a ServiceAccount `default`.
 
-use crate::{Settings, reconcile};
+use crate::{Context, reconcile, resources};
 use api::{Value, tree};
-use client::{Client, Informer, Resource, WorkQueue};
+use client::{Informer, WorkQueue};
 use std::sync::Arc;
 
 const NAME: &str = "default";
 
-pub fn start(client: Client, _settings: &Settings) {
+pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
-    let accounts = Resource::namespaced("", "v1", "serviceaccounts");
-    let namespaces = follow_namespaces(&client, &queue);
+    let client = context.client.clone();
+    let accounts = resources::service_accounts();
+    let namespaces = follow_namespaces(context, &queue);
     let deleted = queue.clone();
     // A deleted `default` is made again.
-    let follower = Informer::start(
-        client.clone(),
-        accounts.clone(),
-        "fieldSelector=metadata.name%3Ddefault",
-        Arc::new(move |old, new| {
-            if let (Some(old), None) = (old, new) {
-                deleted.add(old.str_at(&["metadata", "namespace"]));
-            }
-        }),
-    );
-    reconcile::run("service-account", &queue, 2, move |namespace| {
+    let follower = context.informer(&accounts);
+    follower.on_change(Arc::new(move |old, new| {
+        if let (Some(old), None) = (old, new)
+            && old.str_at(&["metadata", "name"]) == NAME
+        {
+            deleted.add(old.str_at(&["metadata", "namespace"]));
+        }
+    }));
+    let copies = [&namespaces.clone(), &follower.clone()];
+    reconcile::run_on("service-account", &queue, 2, &copies, move |namespace| {
         let (client, accounts, namespaces, follower) =
             (client.clone(), accounts.clone(), namespaces.clone(), follower.clone());
         async move {
@@ -41,18 +41,15 @@ pub fn start(client: Client, _settings: &Settings) {
 }
 
 /// Adds every namespace that comes or changes to the queue.
-pub fn follow_namespaces(client: &Client, queue: &WorkQueue) -> Informer {
+pub fn follow_namespaces(context: &Context<'_>, queue: &WorkQueue) -> Informer {
     let queue = queue.clone();
-    Informer::start(
-        client.clone(),
-        Resource::cluster("", "v1", "namespaces"),
-        "",
-        Arc::new(move |_, new| {
-            if let Some(namespace) = new {
-                queue.add(namespace.str_at(&["metadata", "name"]));
-            }
-        }),
-    )
+    let namespaces = context.informer(&resources::namespaces());
+    namespaces.on_change(Arc::new(move |_, new| {
+        if let Some(namespace) = new {
+            queue.add(namespace.str_at(&["metadata", "name"]));
+        }
+    }));
+    namespaces
 }
 
 /// True while things can be created in a namespace.

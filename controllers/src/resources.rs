@@ -1,0 +1,51 @@
+//! The resources that controllers act on, at the version they use.
+
+use client::Resource;
+
+/// `core/v1`, `apps/v1` and so on: namespaced resources.
+macro_rules! namespaced {
+    ($($name:ident: $group:literal $plural:literal;)*) => {$(
+        pub fn $name() -> Resource {
+            Resource::namespaced($group, "v1", $plural)
+        }
+    )*};
+}
+
+/// Resources of the cluster.
+macro_rules! cluster {
+    ($($name:ident: $group:literal $plural:literal;)*) => {$(
+        pub fn $name() -> Resource {
+            Resource::cluster($group, "v1", $plural)
+        }
+    )*};
+}
+
+namespaced! {
+    config_maps: "" "configmaps";
+    endpoints: "" "endpoints";
+    events: "" "events";
+    persistent_volume_claims: "" "persistentvolumeclaims";
+    pods: "" "pods";
+    replication_controllers: "" "replicationcontrollers";
+    resource_quotas: "" "resourcequotas";
+    service_accounts: "" "serviceaccounts";
+    services: "" "services";
+    controller_revisions: "apps" "controllerrevisions";
+    daemon_sets: "apps" "daemonsets";
+    deployments: "apps" "deployments";
+    replica_sets: "apps" "replicasets";
+    stateful_sets: "apps" "statefulsets";
+    cron_jobs: "batch" "cronjobs";
+    jobs: "batch" "jobs";
+    endpoint_slices: "discovery.k8s.io" "endpointslices";
+    pod_disruption_budgets: "policy" "poddisruptionbudgets";
+}
+
+cluster! {
+    namespaces: "" "namespaces";
+    nodes: "" "nodes";
+    persistent_volumes: "" "persistentvolumes";
+    cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
+    custom_resource_definitions: "apiextensions.k8s.io" "customresourcedefinitions";
+    storage_classes: "storage.k8s.io" "storageclasses";
+}
