@@ -7,6 +7,7 @@
 mod bootstrap;
 mod conditions;
 mod context;
+mod custom_resource_definition;
 mod deployment;
 mod discovery;
 mod event_recorder;
@@ -75,6 +76,11 @@ const fn controller(name: &'static str, start: fn(&Context<'_>)) -> Controller {
 /// All control loops.
 const CONTROLLERS: &[Controller] = &[
     Controller { name: "kubernetes-service", part: Parts::ApiServer, start: kubernetes_service::start },
+    Controller {
+        name: "custom-resource-definition",
+        part: Parts::ApiServer,
+        start: custom_resource_definition::start,
+    },
     controller("namespace-controller", namespace::start),
     controller("root-ca-cert-publisher", root_ca::start),
     controller("service-account-controller", service_account::start),

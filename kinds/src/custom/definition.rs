@@ -71,7 +71,10 @@ impl Definition {
         versions.sort_by(|a, b| compare_versions(&a.name, &b.name));
         let mut hasher = DefaultHasher::new();
         crd.str_at(&["metadata", "uid"]).hash(&mut hasher);
-        json::to_string(crd.get("spec").unwrap_or(&Value::Null)).hash(&mut hasher);
+        for part in [crd.get("spec"), crd.at(&["status", "acceptedNames"])] {
+            json::to_string(part.unwrap_or(&Value::Null)).hash(&mut hasher);
+        }
+        has_condition(crd, "Terminating").hash(&mut hasher);
         Some(Definition {
             group: crd.str_at(&["spec", "group"]).into(),
             plural: name("plural"),
