@@ -52,7 +52,7 @@ fn tokens(text: &str) -> Vec<String> {
     while let Some(first) = chars.next() {
         let mut token = String::from(first);
         if first == '\'' {
-            while let Some(c) = chars.next() {
+            for c in chars.by_ref() {
                 let escaped = token.ends_with('\\');
                 token.push(c);
                 if c == '\'' && !escaped {

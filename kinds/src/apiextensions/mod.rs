@@ -4,6 +4,7 @@
 mod approval;
 mod conversion;
 mod custom_resource_definition;
+mod defaults;
 pub mod field_path;
 mod formats;
 mod internal_spec;

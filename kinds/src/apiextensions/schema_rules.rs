@@ -22,6 +22,7 @@ pub struct Demands {
     pub known_types: bool,
     pub atomic_sets: bool,
     pub sound_keys: bool,
+    pub pruned_defaults: bool,
 }
 
 /// What follows from where a schema stands.
@@ -341,7 +342,7 @@ mod tests {
     use super::*;
     use api::tree;
 
-    const ALL: Demands = Demands { known_types: true, atomic_sets: true, sound_keys: true };
+    const ALL: Demands = Demands { known_types: true, atomic_sets: true, sound_keys: true, pruned_defaults: true };
 
     fn texts(schema: Value) -> Vec<String> {
         faults(&schema, ALL, &Path::new("s")).iter().map(|f| f.to_string()).collect()

@@ -3,7 +3,7 @@
 use super::internal_spec::InternalSpec;
 use super::schema_rules::{self, Demands};
 use super::schema_walk::set;
-use super::{conversion, names, schema_walk, version};
+use super::{conversion, defaults, names, schema_walk, version};
 use crate::validation;
 use api::{Fault, Path, Value};
 
@@ -27,6 +27,7 @@ pub fn faults(crd: &Value, old: Option<&Value>) -> Vec<Fault> {
         known_types: none_has(&schema_rules::has_unknown_type),
         atomic_sets: none_has(&schema_rules::has_loose_set),
         sound_keys: none_has(&schema_rules::has_unsound_keys),
+        pruned_defaults: none_has(&defaults::has_unknown_fields),
     };
     let all_had_schemas = old_spec
         .as_ref()

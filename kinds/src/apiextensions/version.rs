@@ -3,7 +3,7 @@
 use super::internal_spec::{Parts, Version, set_fields, shown_schema};
 use super::schema_rules::{self, Demands};
 use super::schema_walk::set;
-use super::{field_path, structural};
+use super::{defaults, field_path, structural};
 use crate::validation;
 use api::{Fault, Path, Value};
 use std::collections::HashSet;
@@ -83,6 +83,9 @@ pub fn schema_faults(schema: Option<&Value>, has_status: bool, demands: Demands,
         faults.push(Fault::forbidden(path.child("nullable"), "nullable cannot be true at the root"));
     }
     let structural = structural::faults(schema, &path);
+    if structural.as_ref().is_ok_and(Vec::is_empty) {
+        faults.extend(defaults::faults(schema, demands.pruned_defaults, &path));
+    }
     faults.extend(structural.clone().unwrap_or_default());
     faults.extend(schema_rules::faults(schema, demands, &path));
     if let Err(text) = structural
