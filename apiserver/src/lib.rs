@@ -14,6 +14,7 @@ mod call;
 mod claim;
 mod command;
 mod corridor;
+mod custom;
 mod documents;
 mod edit;
 mod fields;
@@ -29,5 +30,7 @@ mod stored;
 mod stream;
 mod watch;
 
+pub use command::signer::Signer;
 pub use corridor::serve;
+pub use custom::follow as follow_custom_kinds;
 pub use server::{Rooms, Server};

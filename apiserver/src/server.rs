@@ -1,5 +1,6 @@
 //! The server: what all requests share.
 
+use crate::command::signer::Signer;
 use crate::documents::Documents;
 use crate::door::Drain;
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Server {
     pub admission: Chain,
     pub clock: Clock,
     pub ids: Ids,
+    /// Signs the tokens of service accounts, when there is a key.
+    pub signer: Option<Signer>,
     pub metrics: Metrics,
     pub documents: Documents,
     spaces: RwLock<HashMap<String, Space>>,
@@ -43,12 +46,14 @@ pub struct Rooms {
     pub admission: Chain,
     pub clock: Clock,
     pub ids: Ids,
+    /// Signs the tokens of service accounts; without one there are none.
+    pub signer: Option<Signer>,
     pub drain: Drain,
 }
 
 impl Server {
     pub fn new(rooms: Rooms) -> Self {
-        let Rooms { store, authenticator, authorizer, admission, clock, ids, drain } = rooms;
+        let Rooms { store, authenticator, authorizer, admission, clock, ids, signer, drain } = rooms;
         Server {
             store,
             registry: ArcSwap::from_pointee(Registry::builtin()),
@@ -58,6 +63,7 @@ impl Server {
             admission,
             clock,
             ids,
+            signer,
             metrics: Metrics::default(),
             documents: Documents::default(),
             spaces: RwLock::default(),

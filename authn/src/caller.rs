@@ -38,6 +38,7 @@ struct Identity {
     groups: Vec<String>,
     extra: Vec<(String, Vec<String>)>,
     in_process: bool,
+    hypothetical: bool,
 }
 
 /// A component of this process, with its own name and groups (and `system:authenticated`). This is the one way
@@ -49,10 +50,17 @@ pub fn in_process(name: &str, groups: &[&str]) -> Caller {
     caller
 }
 
+/// Somebody whom a review asks about: what would they be allowed? Authorization never makes a permit for one.
+pub fn hypothetical(name: &str, uid: &str, groups: Vec<String>, extra: Vec<(String, Vec<String>)>) -> Caller {
+    let (name, uid) = (name.to_owned(), uid.to_owned());
+    Caller(Arc::new(Identity { name, uid, groups, extra, in_process: false, hypothetical: true }))
+}
+
 impl Caller {
     pub(crate) fn new(name: &str, groups: Vec<String>) -> Self {
         let (uid, extra) = (String::new(), Vec::new());
-        Caller(Arc::new(Identity { name: name.to_owned(), uid, groups, extra, in_process: false }))
+        let name = name.to_owned();
+        Caller(Arc::new(Identity { name, uid, groups, extra, in_process: false, hypothetical: false }))
     }
 
     pub(crate) fn with_uid(mut self, uid: String) -> Self {
@@ -102,6 +110,11 @@ impl Caller {
     /// Whether this is nobody in particular.
     pub fn is_anonymous(&self) -> bool {
         self.name() == ANONYMOUS || self.in_group(UNAUTHENTICATED)
+    }
+
+    /// Whether this is nobody who calls, but somebody whom a review asks about.
+    pub fn is_hypothetical(&self) -> bool {
+        self.0.hypothetical
     }
 
     /// Whether this is a component of this process.

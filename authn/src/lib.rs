@@ -11,7 +11,7 @@ mod method;
 mod peer;
 mod x509;
 
-pub use caller::{Caller, in_process};
+pub use caller::{Caller, hypothetical, in_process};
 pub use method::{Authenticator, METHODS, MakeMethod, Method, Refusal, Settings, Verdict};
 pub use peer::{Credentials, Headers, Peer};
 

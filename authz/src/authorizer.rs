@@ -40,6 +40,9 @@ impl Authorizer {
     /// A permit, or the 403 to answer with. Async because authorities to come ask elsewhere; those of today
     /// never wait.
     pub async fn authorize(&self, caller: Caller, asked: Attributes) -> Result<Permit, Status> {
+        if caller.is_hypothetical() {
+            return Err(asked.forbidden(caller.name(), "nobody calls under this name"));
+        }
         match self.decide(&caller, &asked) {
             Decision::Allow(_) => Ok(Permit::new(caller, asked)),
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {

@@ -3,7 +3,7 @@
 use admission::Chain;
 use anyhow::Context;
 use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
-use apiserver::{Rooms, Server};
+use apiserver::{Rooms, Server, Signer};
 use authn::{Authenticator, Settings};
 use authz::Authorizer;
 use certs::Pki;
@@ -40,6 +40,7 @@ pub async fn start(
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
     let server = Arc::new(Server::new(rooms(pki, store.clone(), clock.clone(), drain.clone())?));
+    apiserver::follow_custom_kinds(&server).await?;
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
@@ -65,6 +66,7 @@ fn rooms(pki: &Pki, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<
         admission: Chain::default(),
         clock,
         ids: Ids::system(),
+        signer: Some(Signer::from_pem(&pki.service_account.private_pem).map_err(anyhow::Error::msg)?),
         drain,
     })
 }

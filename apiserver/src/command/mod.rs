@@ -2,14 +2,19 @@
 //! an object; the reviews are kinds that can only be created.
 
 pub mod binding;
+mod direct;
 pub mod eviction;
 pub mod review;
+pub mod signer;
 pub mod token;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
+use crate::body::{self, Expected};
 use crate::call::Call;
+use crate::edit::settle_namespace;
 use crate::negotiate::Form;
-use api::Status;
+use crate::query::{OptionsKind, WriteOptions};
+use api::{Status, Value, schema, status};
 use bytes::Bytes;
 use kinds::Verbs;
 
@@ -34,4 +39,28 @@ pub async fn subresource(call: &Call, form: Form, body: &Bytes) -> Result<Answer
         "token" => token::create(call, form, body).await,
         _ => Err(Status::unknown_resource()),
     }
+}
+
+/// What a command was given.
+struct Input {
+    object: Value,
+    options: WriteOptions,
+}
+
+/// Reads the body of a command, of a built-in type.
+fn input(call: &Call, group: &str, kind: &str, body: &Bytes) -> Result<Input, Status> {
+    let options = WriteOptions::read(&call.query, OptionsKind::Create)?;
+    let ty = schema::builtin_type(group, "v1", kind)
+        .ok_or_else(|| Status::internal(format!("{kind} is not in the schema")))?;
+    let expected = Expected { group, version: "v1", kind, schema: schema::builtin(), ty };
+    let mut object = body::decode(call, &expected, body, options.field_validation)?;
+    settle_namespace(call, &mut object)?;
+    Ok(Input { object, options })
+}
+
+/// 201 without an object.
+fn done(form: Form) -> Result<Answer, Status> {
+    let mut status = status::success(None);
+    status.set(&["code"], 201);
+    answer::tree(form, 201, &status)
 }

@@ -71,7 +71,7 @@ impl DeleteOptions {
                 faults.push(Fault::invalid("propagationPolicy", policy.as_str(), detail));
             }
             if !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan") {
-                let supported = ["Background", "Foreground", "Orphan", "nil"];
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
                 faults.push(Fault::not_supported("propagationPolicy", policy.as_str(), &supported));
             }
         }
@@ -98,25 +98,33 @@ fn refuse(faults: &[Fault]) -> Result<(), Status> {
 
 fn tree(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
     let media = body::media(&call.headers, call.offer())?;
-    let (ty, schema) = match schema::builtin_type("", "v1", "DeleteOptions") {
-        Some(ty) => (ty, schema::builtin()),
-        None => return Err(Status::internal("DeleteOptions is not in the schema")),
+    let Some(ty) = schema::builtin_type("", "v1", "DeleteOptions") else {
+        return Err(Status::internal("DeleteOptions is not in the schema"));
     };
-    let expected = body::Expected { group: "", version: "v1", kind: "DeleteOptions", schema, ty };
-    let bad = |why: String| body::unrecognized(expected.kind, &why, bytes);
+    let schema = schema::builtin();
     let raw = match media {
         Media::Json => json::parse(bytes)
-            .map_err(|e| bad(format!("couldn't get version/kind; json parse error: {e}")))?,
-        Media::Yaml => yaml::parse(bytes).map_err(|e| bad(e.to_string()))?,
+            .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?,
+        Media::Yaml => yaml::parse(bytes).map_err(|e| Status::bad_request(e.to_string()))?,
         Media::Protobuf => {
-            let envelope = proto::unwrap(bytes).map_err(|e| bad(e.to_string()))?;
-            return proto::decode(schema, ty, envelope.raw).map_err(|e| bad(e.to_string()));
+            let envelope = proto::unwrap(bytes).map_err(|e| Status::bad_request(e.to_string()))?;
+            check_type(envelope.api_version, envelope.kind)?;
+            return proto::decode(schema, ty, envelope.raw).map_err(|e| Status::bad_request(e.to_string()));
         }
     };
-    let decoded = schema::decode(schema, ty, raw, false).map_err(|e| {
-        Status::bad_request(format!(
-            "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"
-        ))
-    })?;
+    check_type(raw.str_at(&["apiVersion"]), raw.str_at(&["kind"]))?;
+    let decoded = schema::decode(schema, ty, raw, false).map_err(|e| Status::bad_request(e.to_string()))?;
     Ok(decoded.value)
+}
+
+/// Options may leave out what they are, or be those of the core group or of `meta.k8s.io`.
+fn check_type(api_version: &str, kind: &str) -> Result<(), Status> {
+    const SCHEME: &str = "pkg/apis/meta/internalversion/scheme/register.go:27";
+    let version = if api_version.is_empty() { "v1" } else { api_version };
+    let kind = if kind.is_empty() { "DeleteOptions" } else { kind };
+    if kind == "DeleteOptions" && matches!(version, "v1" | "meta.k8s.io/v1") {
+        return Ok(());
+    }
+    let message = format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"{SCHEME}\"");
+    Err(Status::bad_request(message))
 }
