@@ -3,6 +3,8 @@
 //! Left out of the comparison: descriptions of parameters and lists (said in own words), enumerations (the recorded
 //! documents were made without), CBOR (off by default), and what belongs to versions that are not served by default.
 
+#![allow(clippy::unwrap_used)]
+
 use api::{Map, Value, json};
 use kinds::Registry;
 use std::path::PathBuf;

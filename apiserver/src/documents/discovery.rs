@@ -64,23 +64,18 @@ fn own_address(parts: &Parts) -> String {
     host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default().to_owned()
 }
 
-/// The format of the aggregated document, when that is what the client likes best of what there is.
+/// The format of the aggregated document, when the client takes it at all: it goes before the plain one, wherever it
+/// stands in the Accept header.
 fn aggregated_media(parts: &Parts) -> Option<Media> {
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    for clause in clauses(accept) {
-        let Some(media) = media(&clause) else { continue };
-        let param = |name: &str| clause.params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        match param("as") {
-            None => return None,
-            Some("APIGroupDiscoveryList")
-                if param("g") == Some("apidiscovery.k8s.io") && param("v") == Some("v2") =>
-            {
-                return Some(media);
-            }
-            Some(_) => {}
-        }
-    }
-    None
+    clauses(accept).iter().filter(|clause| is_aggregated(clause)).find_map(media)
+}
+
+fn is_aggregated(clause: &Clause<'_>) -> bool {
+    let param = |name: &str| clause.params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    param("as") == Some("APIGroupDiscoveryList")
+        && param("g") == Some("apidiscovery.k8s.io")
+        && param("v") == Some("v2")
 }
 
 fn media(clause: &Clause<'_>) -> Option<Media> {
@@ -109,4 +104,22 @@ fn aggregate(registry: &Registry, core: bool, media: Media, parts: &Parts) -> Re
     answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(with_etag(answer, &hash, &parts.headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_aggregated_form_wins_wherever_it_is_named() {
+        const ASKED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let ask = |accept: String| {
+            let request = http::Request::get("/api").header(header::ACCEPT, accept).body(()).unwrap();
+            aggregated_media(&request.into_parts().0)
+        };
+        assert_eq!(ask(format!("application/json,{ASKED}")), Some(Media::Json));
+        assert_eq!(ask(format!("{ASKED},application/json")), Some(Media::Json));
+        assert_eq!(ask(ASKED.replace("v2", "v2beta1")), None);
+        assert_eq!(ask("*/*".to_owned()), None);
+    }
 }

@@ -8,7 +8,7 @@ mod version;
 
 use crate::answer::{Answer, PLAIN_JSON, bytes_of, tree};
 use crate::corridor::Refused;
-use crate::negotiate::{Form, Media, Offer, negotiate};
+use crate::negotiate::{Form, Offer, negotiate};
 use crate::query::Query;
 use crate::server::Server;
 use api::{Status, Value, tree as object};
@@ -70,8 +70,7 @@ fn index(registry: &Registry) -> Result<Answer, Status> {
 fn plain(parts: &Parts, query: &Query, document: &Value) -> Result<Answer, Status> {
     only_get(parts)?;
     let form = negotiate(&parts.headers, query, Offer { protobuf: false, ..Offer::PLAIN })?;
-    let media = if form.media == Media::Protobuf { Media::Json } else { form.media };
-    tree(Form { media, ..form }, 200, document)
+    tree(form, 200, document)
 }
 
 fn only_get(parts: &Parts) -> Result<(), Status> {

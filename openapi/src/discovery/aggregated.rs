@@ -1,6 +1,6 @@
 //! Aggregated discovery: everything in two documents (`/api` for the core group, `/apis` for the others).
 
-use super::{Group, core, groups, kinds_of, names, subresources};
+use super::{Group, core, groups, kinds_of, names, subresources, verbs};
 use api::{Map, Value, tree};
 use kinds::{Kind, Registry, Subresource};
 
@@ -45,14 +45,14 @@ fn resource(kind: &dyn Kind, version: &str) -> Value {
     row.insert("responseKind", own_kind(kind, version, &info.kind));
     row.insert("scope", if info.namespaced { "Namespaced" } else { "Cluster" });
     row.insert("singularResource", &info.singular);
-    row.insert("verbs", info.verbs.names());
+    row.insert("verbs", verbs(kind));
     if let Some(short) = names(&info.short_names) {
         row.insert("shortNames", short);
     }
     if let Some(categories) = names(&info.categories) {
         row.insert("categories", categories);
     }
-    let subs: Vec<Value> = subresources(info).iter().map(|sub| subresource(kind, version, sub)).collect();
+    let subs: Vec<Value> = subresources(kind).iter().map(|sub| subresource(kind, version, sub)).collect();
     if !subs.is_empty() {
         row.insert("subresources", subs);
     }

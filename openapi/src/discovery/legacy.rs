@@ -1,6 +1,6 @@
 //! The plain discovery documents: `/api`, `/api/v1`, `/apis`, `/apis/G`, `/apis/G/V`.
 
-use super::{Group, addresses, core, group_version, groups, kinds_of, names, subresources};
+use super::{Group, addresses, core, group_version, groups, kinds_of, names, subresources, verbs};
 use api::{Map, Value, tree};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kinds::{Info, Kind, Registry, Subresource, Verbs};
@@ -47,13 +47,15 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
     for kind in &kinds {
         let info = kind.info();
         rows.push((info.plural.to_string(), resource(&**kind)));
-        for sub in subresources(info) {
+        for sub in subresources(&**kind) {
             let name = format!("{}/{}", info.plural, sub.name);
             let row = subresource(&**kind, version, sub, &name);
             rows.push((name, row));
         }
     }
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    if !kinds.iter().any(|kind| kind.stored_as_json()) {
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+    }
     let mut list = Map::new();
     list.insert("kind", "APIResourceList");
     if !group.is_empty() {
@@ -71,7 +73,7 @@ fn resource(kind: &dyn Kind) -> Value {
     row.insert("singularName", &info.singular);
     row.insert("namespaced", info.namespaced);
     row.insert("kind", &info.kind);
-    row.insert("verbs", info.verbs.names());
+    row.insert("verbs", verbs(kind));
     if let Some(short) = names(&info.short_names) {
         row.insert("shortNames", short);
     }
@@ -90,7 +92,8 @@ fn subresource(kind: &dyn Kind, version: &str, sub: &Subresource, name: &str) ->
     row.insert("name", name);
     row.insert("singularName", "");
     row.insert("namespaced", info.namespaced);
-    if !sub.group.is_empty() && !(sub.group == info.group && sub.version == version) {
+    let is_own = sub.group.is_empty() || (sub.group == info.group && sub.version == version);
+    if !is_own {
         row.insert("group", &sub.group);
         row.insert("version", &sub.version);
     }

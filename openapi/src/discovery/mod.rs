@@ -60,10 +60,11 @@ fn add_versions(versions: &mut Vec<String>, info: &Info) {
     versions.sort_by(|a, b| compare_versions(a, b));
 }
 
-/// The kinds of a group and version, by resource name.
+/// The kinds of a group and version, as they are there, by resource name.
 pub fn kinds_of(registry: &Registry, group: &str, version: &str) -> Vec<Arc<dyn Kind>> {
     let serves = |info: &Info| info.group == group && info.versions.iter().any(|v| v == version);
-    let mut kinds: Vec<Arc<dyn Kind>> = registry.kinds().filter(|k| serves(k.info())).cloned().collect();
+    let here = |kind: &Arc<dyn Kind>| kind.at(version).unwrap_or_else(|| kind.clone());
+    let mut kinds: Vec<Arc<dyn Kind>> = registry.kinds().filter(|k| serves(k.info())).map(here).collect();
     kinds.sort_by(|a, b| a.info().plural.cmp(&b.info().plural));
     kinds
 }
@@ -73,11 +74,24 @@ pub fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// Subresources by name.
-fn subresources(info: &Info) -> Vec<&Subresource> {
-    let mut subresources: Vec<&Subresource> = info.subresources.iter().collect();
-    subresources.sort_by(|a, b| a.name.cmp(&b.name));
+/// Subresources by name; those of custom kinds as they come.
+fn subresources(kind: &dyn Kind) -> Vec<&Subresource> {
+    let mut subresources: Vec<&Subresource> = kind.info().subresources.iter().collect();
+    if !kind.stored_as_json() {
+        subresources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
     subresources
+}
+
+/// The verbs of a kind in the order of its server: alphabetical, but for custom kinds. One on its way out has fewer.
+fn verbs(kind: &dyn Kind) -> Vec<&'static str> {
+    const CUSTOM: [&str; 8] =
+        ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    if !kind.stored_as_json() {
+        return kind.info().verbs.names();
+    }
+    let ends = kind.creation_refusal().is_some();
+    CUSTOM.into_iter().filter(|verb| !(ends && matches!(*verb, "patch" | "create" | "update"))).collect()
 }
 
 /// A list of names; `None` when there are none.
