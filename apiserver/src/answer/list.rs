@@ -23,15 +23,20 @@ pub fn deleted(call: &Call, form: Form, revision: u64, objects: Vec<Value>) -> R
     of_objects(call, form, meta, objects.into_iter().map(Ok))
 }
 
+/// A list of objects that are not in the store at all.
+pub fn unstored(call: &Call, form: Form, objects: Vec<Value>) -> Result<Answer, Status> {
+    of_objects(call, form, Value::map(), objects.into_iter().map(Ok))
+}
+
 fn of_objects(
     call: &Call,
     form: Form,
     meta: Value,
     objects: impl Iterator<Item = Result<Value, Status>>,
 ) -> Result<Answer, Status> {
-    let objects = objects.map(|obj| stored::to_version(&*call.kind, obj?, call.version()));
     match form.shape {
         Shape::Whole => {
+            let objects = objects.map(|obj| stored::to_version(&*call.kind, obj?, call.version()));
             let items = objects.map(|obj| obj.map(|obj| item(call, obj))).collect::<Result<Vec<_>, _>>()?;
             tree(form, 200, &whole(call, meta, items))
         }
@@ -52,7 +57,7 @@ fn of_objects(
         }
         Shape::Table(version) => {
             let options = table::Options::read(&call.query)?;
-            let rows = objects.map(|obj| obj.map(|obj| table::row(call, &obj, options.include)));
+            let rows = objects.map(|obj| table::row(call, version, obj?, options.include));
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
             tree(form, 200, &table::table(version, meta, Some(table::columns(&*call.kind)), rows))
         }
@@ -74,7 +79,7 @@ fn whole(call: &Call, meta: Value, items: Vec<Value>) -> Value {
         map.insert("apiVersion", api_version);
         map.insert("items", Value::List(items));
         map.insert("kind", kind);
-        map.insert("metadata", meta);
+        map.insert("metadata", with_continue(meta));
     } else {
         map.insert("kind", kind);
         map.insert("apiVersion", api_version);
@@ -82,6 +87,13 @@ fn whole(call: &Call, meta: Value, items: Vec<Value>) -> Value {
         map.insert("items", Value::List(items));
     }
     Value::Map(map)
+}
+
+/// Lists of custom objects have a token always, empty at the end.
+fn with_continue(mut meta: Value) -> Value {
+    meta.make_map(&[]).entry_or("continue", || "".into());
+    kinds::custom::sort(&mut meta);
+    meta
 }
 
 fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
@@ -95,7 +107,8 @@ fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
     let mut out =
         Vec::with_capacity(256 + list.entries.iter().map(|e| e.value.len() * 5 / 4 + 64).sum::<usize>());
     let custom = call.kind.stored_as_json();
-    let (kind, meta) = (json::to_string(&Value::from(info.list_kind.clone())), json::to_string(meta));
+    let kind = json::to_string(&Value::from(info.list_kind.clone()));
+    let meta = if custom { json::to_string(&with_continue(meta.clone())) } else { json::to_string(meta) };
     let api_version = json::to_string(&Value::from(api_version));
     let head = match custom {
         true => format!("{{\"apiVersion\":{api_version},\"items\":["),

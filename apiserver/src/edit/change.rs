@@ -86,7 +86,9 @@ impl Change<'_> {
         let Wanted { object: mut new, uid } = wanted;
         self.check_uid(&key, &uid, &old)?;
         stored::convert(&*call.kind, &mut new, call.version(), &call.info().storage_version.clone())?;
-        let pinned = self.settle_version(&mut new, &entry)?;
+        // A patch takes its version from what it finds; one that names a version is refused at its next attempt.
+        let is_patch = call.target.verb.is_some_and(|v| v == crate::address::Verb::Patch);
+        let pinned = self.settle_version(&mut new, &entry)? && !is_patch;
         settle_namespace(call, &mut new)?;
         Ok(Attempt { key, entry, old, new, pinned })
     }
@@ -118,13 +120,11 @@ impl Change<'_> {
         }
         let info = self.call.info();
         if !info.unconditional_update
+            && !self.as_main
             && !self.call.target.verb.is_some_and(|v| v == crate::address::Verb::Patch)
         {
-            let mut fault = Fault::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-            fault.value = Value::Int(0);
-            let mut status = Status::invalid(info.storage_group(), &info.plural, self.name, &[fault]);
-            spell_zero(&mut status);
-            return Err(status);
+            let fault = Fault::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(info.storage_group(), &info.plural, self.name, &[fault]));
         }
         new.set(&["metadata", "resourceVersion"], entry.mod_revision.to_string());
         Ok(false)
@@ -186,7 +186,9 @@ impl Change<'_> {
         }
         metadata::keep_updated(new, old);
         tidy(call, new)?;
-        if call.info().generation && call.kind.generation_grows(new, old) {
+        // A status is never part of what is asked for, nor are annotations that are written with it.
+        let is_status = self.is_lens() && call.target.subresource == "status";
+        if call.info().generation && !is_status && call.kind.generation_grows(new, old) {
             let before = old.i64_at(&["metadata", "generation"]).unwrap_or(0);
             new.set(&["metadata", "generation"], before + 1);
             tidy(call, new)?;
@@ -219,12 +221,4 @@ impl Change<'_> {
 /// 500 of a resource version that is no number.
 pub fn malformed_version(text: &str) -> Status {
     Status::unclassified(format!("strconv.ParseUint: parsing {}: invalid syntax", api::quote(text)))
-}
-
-/// Upstream prints the missing version as the unsigned number it is.
-fn spell_zero(status: &mut Status) {
-    status.message = status.message.replace("Invalid value: 0:", "Invalid value: 0x0:");
-    for cause in status.details.iter_mut().flat_map(|d| d.causes.iter_mut()) {
-        cause.message = cause.message.replace("Invalid value: 0:", "Invalid value: 0x0:");
-    }
 }

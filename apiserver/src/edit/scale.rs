@@ -32,7 +32,34 @@ pub async fn get(call: &Call, paths: &ScalePaths) -> Result<Value, Status> {
     let name = &call.target.name;
     let found = call.server.store.get(&call.key(name)).await.map_err(|e| super::store_failure(&e))?;
     let entry = found.ok_or_else(|| call.not_found(name))?;
-    of(paths, &stored::decode(&*call.kind, &entry)?)
+    let parent = stored::decode(&*call.kind, &entry)?;
+    if call.kind.stored_as_json() && replicas_missing(paths, &parent) {
+        return Err(Status::internal(format!("the spec replicas field {} does not exist", shown_path(paths))));
+    }
+    of(paths, &parent)
+}
+
+/// Replicas of a custom object that has none, as long as nobody sets them.
+const UNSET_REPLICAS: i64 = -2_147_483_648;
+
+fn replicas_missing(paths: &ScalePaths, parent: &Value) -> bool {
+    let path: Vec<&str> = paths.spec_replicas.iter().map(Str::as_str).collect();
+    parent.at(&path).is_none()
+}
+
+/// The path of the replicas as definitions write it, quoted.
+fn shown_path(paths: &ScalePaths) -> String {
+    let path: String = paths.spec_replicas.iter().map(|part| format!(".{part}")).collect();
+    api::quote(&path)
+}
+
+/// What is said of a Scale of a custom object, whose own rules say the rest.
+fn refuse_unset(paths: &ScalePaths, wanted: &Value) -> Result<(), Status> {
+    if wanted.i64_at(&["spec", "replicas"]) == Some(UNSET_REPLICAS) {
+        let message = format!("the spec replicas field {} cannot be empty", shown_path(paths));
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
 }
 
 /// PUT or PATCH of the scale; answers with the new one.
@@ -58,8 +85,12 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
             if !owned.is_empty() {
                 shown.set(&["metadata", "managedFields"], owned);
             }
+            let custom = call.kind.stored_as_json();
+            if custom && replicas_missing(paths, current) {
+                shown.set(&["spec", "replicas"], UNSET_REPLICAS);
+            }
             let wanted = input.scale(call, &shown, &manager, &options)?;
-            refuse(&call.target.name, &wanted)?;
+            if custom { refuse_unset(paths, &wanted)? } else { refuse(&call.target.name, &wanted)? }
             let mut parent = current.clone();
             scale::to_parent(&wanted, &mut parent, paths);
             give_back(call, paths, &mut parent, &wanted)?;
@@ -70,6 +101,7 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
     of(paths, &written.object)
 }
 
+const NO_CONVERSION: &str = "failed to create manager for existing fields: failed to convert live object (/; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1";
 const MANAGED: [&str; 2] = ["metadata", "managedFields"];
 
 /// Runs `work` with where each served version of the parent keeps its replicas.
@@ -133,6 +165,8 @@ impl Input {
         let wanted = match self {
             Input::Body(body) => body.clone(),
             Input::Patch(patch) => patched(call, patch, current, options.field_validation)?,
+            // Upstream cannot bring a Scale into the version of a custom kind: it keeps no owners, and applies nothing.
+            Input::Apply(_) if call.kind.stored_as_json() => return Err(Status::unclassified(NO_CONVERSION)),
             Input::Apply(config) => {
                 let applied = fields.apply(current, config, manager, options.force, &call.now)?;
                 let mut wanted = applied.unwrap_or_else(|| current.clone());
@@ -141,6 +175,11 @@ impl Input {
                 return Ok(wanted);
             }
         };
+        if call.kind.stored_as_json() {
+            let mut wanted = wanted;
+            wanted.unset(&MANAGED);
+            return Ok(wanted);
+        }
         Ok(fields.update(Some(current), wanted, manager, &call.now))
     }
 }

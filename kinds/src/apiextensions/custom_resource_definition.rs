@@ -7,6 +7,9 @@ use api::{Fault, Path, Value, names, tree};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const DEFAULT_PORT: i64 = 443;
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+const PENDING: &str =
+    "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
 const STORED: [&str; 2] = ["status", "storedVersions"];
 
 pub struct CustomResourceDefinition(Info);
@@ -109,6 +112,25 @@ impl Kind for CustomResourceDefinition {
 
     fn validate_lens(&self, new: &Value, _old: &Value, _cx: &Cx<'_>) -> Vec<Fault> {
         spec::status_faults(new)
+    }
+
+    /// A definition stays until its objects are gone; the first request to delete it says so at once.
+    fn begin_deletion(&self, obj: &mut Value, now: &str) -> bool {
+        if obj.at(&["metadata", "deletionTimestamp"]).is_some() {
+            return false;
+        }
+        obj.set(&["metadata", "deletionTimestamp"], now);
+        let mut finalizers = obj.list_at(&["metadata", "finalizers"]).to_vec();
+        if !finalizers.iter().any(|f| f.as_str() == Some(CLEANUP)) {
+            finalizers.push(CLEANUP.into());
+            obj.set(&["metadata", "finalizers"], finalizers);
+        }
+        let mut conditions = obj.list_at(&["status", "conditions"]).to_vec();
+        conditions.retain(|c| c.str_at(&["type"]) != "Terminating");
+        conditions.push(tree!({"type": "Terminating", "status": "True", "lastTransitionTime": now,
+            "reason": "InstanceDeletionPending", "message": PENDING}));
+        obj.set(&["status", "conditions"], conditions);
+        false
     }
 
     fn warn(&self, new: &Value, old: Option<&Value>, _cx: &Cx<'_>) -> Vec<String> {

@@ -46,7 +46,8 @@ fn type_and_metadata(flavor: Flavor, descriptions: &Descriptions, metadata: &str
     out.insert("apiVersion", tree!({"description": text("apiVersion"), "type": "string"}));
     out.insert("kind", tree!({"description": text("kind"), "type": "string"}));
     let reference = tree!({"$ref": flavor.reference(&meta(metadata))});
-    let about = descriptions.field("io.k8s.api.core.v1.ConfigMap", "metadata");
+    let described = if metadata == "ListMeta" { "ConfigMapList" } else { "ConfigMap" };
+    let about = descriptions.field(&format!("io.k8s.api.core.v1.{described}"), "metadata");
     let metadata = match flavor {
         Flavor::V2 => {
             let mut out = reference;
@@ -86,8 +87,9 @@ fn strip(schema: &mut Value) {
 pub fn list(info: &Info, version: &str, flavor: Flavor, descriptions: &Descriptions) -> Value {
     let item = path::definition(info, version, &info.kind, true);
     let mut properties = type_and_metadata(flavor, descriptions, "ListMeta");
+    const MORE: &str = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
     let items = tree!({
-        "description": format!("List of {}.", info.plural), "type": "array", "items": {"$ref": flavor.reference(&item)},
+        "description": format!("List of {}. More info: {MORE}", info.plural), "type": "array", "items": {"$ref": flavor.reference(&item)},
     });
     properties.insert("items", items);
     properties.sort();
