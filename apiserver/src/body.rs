@@ -15,6 +15,8 @@ use stdx::limits;
 const QUOTED_BYTES: usize = 30;
 /// How many strict errors are reported.
 const MAX_STRICT_ERRORS: usize = 10;
+/// What stands before the lines of YAML's strict error; warnings go without it.
+const YAML_FAULTS: &str = "yaml: unmarshal errors:\n";
 
 /// Reads a body to its end; 413 when it is too large. Time is bounded by the door.
 pub async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
@@ -89,7 +91,7 @@ pub fn decode(
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let offer = call.offer();
-    let media = body_media(&call.headers, offer).ok_or_else(|| unsupported_media(offer))?;
+    let media = body_media(&call.headers, offer).ok_or_else(unsupported_media)?;
     let typed = builtin(expected, body, media)?;
     report_strict(call, typed.strict, validation, |errors| {
         expected.refuse(&format!("strict decoding error: {errors}")).message
@@ -129,7 +131,12 @@ pub fn report_strict(
     match validation {
         FieldValidation::Ignore => {}
         FieldValidation::Warn => {
-            strict.iter().take(MAX_STRICT_ERRORS).for_each(|text| call.warn(text.as_str()))
+            for text in strict.iter().take(MAX_STRICT_ERRORS) {
+                match text.strip_prefix(YAML_FAULTS) {
+                    Some(lines) => lines.split('\n').for_each(|line| call.warn(line.trim())),
+                    None => call.warn(text.as_str()),
+                }
+            }
         }
         FieldValidation::Strict => {
             let mut list = strict;
@@ -164,16 +171,22 @@ fn raw_tree(expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<Raw, 
                 )
             })?;
             meta_shape(expected.kind, &value, body)?;
+            let duplicates = duplicates.iter().map(|at| format!("duplicate field {}", api::quote(at))).collect();
             Ok(Raw { value, duplicates })
         }
         Media::Yaml => {
-            let value =
-                yaml::parse(body).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
+            let (value, duplicates) = yaml::parse_tracking_duplicates(body)
+                .map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
             meta_shape(expected.kind, &value, body)?;
-            Ok(Raw { value, duplicates: Vec::new() })
+            Ok(Raw { value, duplicates: yaml_faults(&duplicates).into_iter().collect() })
         }
         Media::Protobuf => proto_tree(expected, body).map(|value| Raw { value, duplicates: Vec::new() }),
     }
+}
+
+/// All that strict reading of YAML finds is one error, a line each.
+fn yaml_faults(lines: &[String]) -> Option<String> {
+    (!lines.is_empty()).then(|| format!("{YAML_FAULTS}  {}", lines.join("\n  ")))
 }
 
 /// A body must be a map whose `apiVersion` and `kind` are strings, or nothing at all.
@@ -310,13 +323,13 @@ fn group_words(group: &str) -> &str {
 
 /// The format of a body that is not an object of the endpoint's kind (DeleteOptions).
 pub fn media(headers: &HeaderMap, offer: Offer) -> Result<Media, Status> {
-    body_media(headers, offer).ok_or_else(|| unsupported_media(offer))
+    body_media(headers, offer).ok_or_else(unsupported_media)
 }
 
 /// Decodes the body of a write to an object of the call's kind: a whole object of the request's version, with defaults.
 pub fn object(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
     let offer = call.offer();
-    let media = body_media(&call.headers, offer).ok_or_else(|| unsupported_media(offer))?;
+    let media = body_media(&call.headers, offer).ok_or_else(unsupported_media)?;
     let info = call.info();
     let (schema, ty) = call
         .kind
@@ -345,10 +358,21 @@ fn custom(
     media: Media,
 ) -> Result<(Value, Vec<String>), Status> {
     let raw = raw_tree(expected, body, media)?;
-    let mut value = raw.value;
-    check_type(expected, value.str_at(&["apiVersion"]), value.str_at(&["kind"]))?;
-    value.set(&["apiVersion"], expected.api_version());
-    value.set(&["kind"], expected.kind);
+    let value = raw.value;
+    for (field, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+        if value.str_at(&[field]).is_empty() {
+            let text = String::from_utf8_lossy(body);
+            let why = format!("Object '{name}' is missing in '{}'", text.trim_end());
+            return Err(unrecognized(expected.kind, &why, body));
+        }
+    }
+    let given = value.str_at(&["apiVersion"]);
+    if given != expected.api_version() {
+        let wanted = expected.api_version();
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given}) does not match the expected API version ({wanted})"
+        )));
+    }
     let read = call.kind.read(call.version(), value).map_err(|e| expected.refuse(&e))?;
     let mut strict = raw.duplicates;
     strict.extend(read.strict);

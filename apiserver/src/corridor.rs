@@ -5,8 +5,9 @@ use crate::answer::{self, Answer, gzip};
 use crate::call::Call;
 use crate::door::{Connection, HeaderView, RequestBody};
 use crate::edit::{self, collection, create, delete, patch, replace, scale};
-use crate::negotiate::{Form, Offer, negotiate};
+use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
+use crate::selection::Selection;
 use crate::server::Server;
 use crate::{body, command, documents, read, route, stream, watch};
 use api::Status;
@@ -26,7 +27,8 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     let mut answer = match walk(&server, &parts, body, &query, &place).await {
         Ok(answer) => answer,
         Err(refused) => {
-            answer::with_warnings(answer::refusal(&refused.status, refused.form), &refused.warnings)
+            let form = negotiate(&parts.headers, &query, Offer::PLAIN).ok();
+            answer::with_warnings(answer::refusal(&refused.status, form), &refused.warnings)
         }
     };
     if is_gzip {
@@ -41,16 +43,15 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     answer
 }
 
-/// A refusal, with the form it is to be written in and what was warned of before.
+/// A refusal, with what was warned of before.
 pub struct Refused {
     pub status: Status,
-    pub form: Option<Form>,
     pub warnings: Vec<String>,
 }
 
 impl From<Status> for Refused {
     fn from(status: Status) -> Self {
-        Refused { status, form: None, warnings: Vec::new() }
+        Refused { status, warnings: Vec::new() }
     }
 }
 
@@ -70,10 +71,7 @@ async fn walk(
     };
     let kind = match route::find(server, target, query) {
         route::Found::Kind(kind) => kind,
-        route::Found::Refused(status) => {
-            let form = negotiate(&parts.headers, query, Offer::BUILTIN).ok();
-            return Err(Refused { status, form, warnings: Vec::new() });
-        }
+        route::Found::Refused(status) => return Err(status.into()),
         route::Found::Nothing => return Ok(documents::not_found()),
     };
     let now = server.clock.now();
@@ -129,20 +127,26 @@ fn named(target: &Target, query: &Query) -> String {
 
 /// A request for a resource, after the permit.
 async fn resource(call: Call, incoming: RequestBody, parts: &Parts) -> Result<Answer, Refused> {
+    let subresource = call.info().find_subresource(&call.target.subresource).map(|s| s.form.clone());
+    let streams = subresource == Some(SubresourceForm::Stream);
+    let lists = matches!(call.verb(), Verb::List | Verb::Watch);
+    if !streams && !call.kind.stored_as_json() {
+        routed(&call.headers, lists)?;
+    }
     if let Some(text) = call.kind.deprecation(call.version()) {
         call.warn(text);
     }
-    let subresource = call.info().find_subresource(&call.target.subresource).map(|s| s.form.clone());
-    if subresource == Some(SubresourceForm::Stream) {
+    if streams {
         return stream::serve(call, incoming, parts).await;
     }
-    let form = negotiate(&call.headers, &call.query, call.offer())?;
-    if matches!(call.verb(), Verb::List | Verb::Watch) {
-        return list_or_watch(call, form).await.map_err(|status| Refused {
-            status,
-            form: Some(form),
-            warnings: Vec::new(),
-        });
+    let form = negotiate(&call.headers, &call.query, call.offer())
+        .map_err(|status| Refused { status, warnings: call.warnings.lock().clone() })?;
+    if lists {
+        let warnings = call.warnings.lock().clone();
+        return match list_or_watch(call, form).await {
+            Ok(answer) => Ok(answer::with_warnings(answer, &warnings)),
+            Err(status) => Err(Refused { status, warnings }),
+        };
     }
     let outcome = match body::read(incoming).await {
         Ok(bytes) => match subresource {
@@ -156,7 +160,7 @@ async fn resource(call: Call, incoming: RequestBody, parts: &Parts) -> Result<An
     let warnings = std::mem::take(&mut *call.warnings.lock());
     match outcome {
         Ok(answer) => Ok(answer::with_warnings(answer, &warnings)),
-        Err(status) => Err(Refused { status, form: Some(form), warnings }),
+        Err(status) => Err(Refused { status, warnings }),
     }
 }
 
@@ -164,8 +168,12 @@ async fn list_or_watch(call: Call, form: Form) -> Result<Answer, Status> {
     let watching = call.verb() == Verb::Watch;
     let options = ListOptions::read(&call.query, watching)?;
     if watching {
-        watch::check_media(form, call.offer())?;
+        watch::check_media(form)?;
         return watch::watch(call, form, options).await;
+    }
+    if let Some(objects) = call.kind.unstored() {
+        let objects = Selection::read(&call, &options)?.pick(&call, objects);
+        return answer::list::unstored(&call, form, objects);
     }
     let list = read::select(&call, &options).await?;
     answer::list::list(&call, form, &list)
@@ -187,6 +195,7 @@ async fn scaled(
 /// The verbs on objects and their lenses.
 async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer, Status> {
     match call.verb() {
+        Verb::Get if call.kind.unstored().is_some() => answer::object(call, form, 200, read::unstored(call)?),
         Verb::Get => answer::entry(call, form, &*read::get(call).await?),
         Verb::Create => answer::written(call, form, 201, create::create(call, bytes).await?),
         Verb::Update => changed(call, form, replace::replace(call, bytes).await?),

@@ -6,6 +6,14 @@ use kinds::{Info, NameRule};
 const TOTAL_ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
 const MAX_MANAGED_FIELDS_MANAGER_LEN: usize = 128;
 
+/// Drops what only the server says of a new object, before anybody can own it.
+pub fn wipe_system_fields(obj: &mut Value) {
+    let Some(Value::Map(meta)) = obj.get_mut("metadata") else { return };
+    for field in ["selfLink", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        meta.remove(field);
+    }
+}
+
 /// What a create takes from the server. `name` of an object without one is made from `generateName` by the caller.
 pub fn fill_created(obj: &mut Value, uid: &str, now: &str) {
     let meta = obj.make_map(&["metadata"]);
@@ -285,18 +293,25 @@ pub fn immutable_faults(new: &Value, old: &Value) -> Vec<Fault> {
     faults
 }
 
-/// Drops owner references that occur twice; true when there were any (upstream then warns).
-pub fn dedup_owner_references(obj: &mut Value) -> bool {
-    let Some(Value::List(owners)) = obj.at_mut(&["metadata", "ownerReferences"]) else { return false };
-    let before = owners.len();
-    let mut seen: Vec<Value> = Vec::with_capacity(before);
+/// Drops owner references that occur twice; a warning when there were any.
+pub fn dedup_owner_references(obj: &mut Value) -> Option<String> {
+    let Some(Value::List(owners)) = obj.at_mut(&["metadata", "ownerReferences"]) else { return None };
+    let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut dropped = Vec::new();
     for owner in owners.drain(..) {
-        if !seen.contains(&owner) {
+        if seen.contains(&owner) {
+            dropped.push(owner.str_at(&["uid"]).to_owned());
+        } else {
             seen.push(owner);
         }
     }
     *owners = seen;
-    owners.len() < before
+    (!dropped.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            dropped.join(", ")
+        )
+    })
 }
 
 /// `PartialObjectMetadata` of an object.

@@ -66,17 +66,14 @@ impl Offer {
     pub const BUILTIN: Offer = Offer { protobuf: true, table: true, partial: true };
     /// Custom kinds: no protobuf for whole objects, but for their metadata.
     pub const CUSTOM: Offer = Offer { protobuf: false, table: true, partial: true };
-    /// Documents such as discovery.
+    /// Documents such as discovery, and refusals.
     pub const PLAIN: Offer = Offer { protobuf: true, table: false, partial: false };
-
-    fn names(self) -> &'static str {
-        if self.protobuf {
-            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-        } else {
-            "application/json, application/yaml"
-        }
-    }
 }
+
+/// All formats, as refusals list them.
+const NAMES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+/// The formats of streams of watch events.
+const STREAM_NAMES: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// One clause of an Accept header.
 pub struct Clause<'a> {
@@ -84,6 +81,26 @@ pub struct Clause<'a> {
     pub subtype: &'a str,
     quality: f32,
     pub params: Vec<(&'a str, &'a str)>,
+}
+
+/// The router's look at the Accept header, before the endpoint's own: some clause must name a format in full, or
+/// anything at all. Lists have the formats of watches as well.
+pub fn routed(headers: &HeaderMap, lists: bool) -> Result<(), Status> {
+    let accept = headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let fits = |clause: &str| {
+        let name = clause.split(';').next().unwrap_or_default().trim_matches(' ');
+        name == "*/*" || [Media::Json, Media::Yaml, Media::Protobuf].iter().any(|m| m.content_type() == name)
+    };
+    if accept.is_empty() || accept.split(',').any(fits) {
+        return Ok(());
+    }
+    let mut message = format!("406: Not Acceptable\n\nAvailable representations: {NAMES}");
+    if lists {
+        message = format!("{message}, {STREAM_NAMES}");
+    }
+    let mut status = Status::new(406, "NotAcceptable", message);
+    status.details = Some(Box::default());
+    Err(status)
 }
 
 /// Picks the form of an answer; 406 when there is none.
@@ -106,20 +123,23 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<For
             }
         }
     }
-    Err(not_acceptable(offer))
+    Err(not_acceptable(NAMES))
 }
 
-/// 406 with the formats that the endpoint has.
-pub fn not_acceptable(offer: Offer) -> Status {
-    let names = offer.names();
+/// 406 with the formats that there are.
+fn not_acceptable(names: &str) -> Status {
     Status::new(406, "NotAcceptable", format!("only the following media types are accepted: {names}"))
 }
 
-/// 415 of a body in a format that the endpoint cannot read.
-pub fn unsupported_media(offer: Offer) -> Status {
-    let names = offer.names();
+/// 406 of a watch in a format that has no streams.
+pub fn no_stream() -> Status {
+    not_acceptable(STREAM_NAMES)
+}
+
+/// 415 of a body in a format that cannot be read.
+pub fn unsupported_media() -> Status {
     let message =
-        format!("the body of the request was in an unknown format - accepted media types include: {names}");
+        format!("the body of the request was in an unknown format - accepted media types include: {NAMES}");
     Status::new(415, "UnsupportedMediaType", message)
 }
 
@@ -131,7 +151,7 @@ fn accepted(clause: &Clause<'_>, media: Media, offer: Offer) -> Option<(Shape, b
             "as" => kind = Some(*value),
             "g" => group = value,
             "v" => version = value,
-            "stream" if !matches!(*value, "" | "watch") => return None,
+            "stream" if !value.is_empty() && (*value != "watch" || media == Media::Yaml) => return None,
             "sv" if !value.is_empty() => return None,
             "pretty" => pretty = *value == "1",
             _ => {}
@@ -226,5 +246,17 @@ mod tests {
         );
         assert_eq!(form("text/html, */*").unwrap().media, Media::Json);
         assert_eq!(form("text/html").unwrap_err().code, 406);
+    }
+
+    #[test]
+    fn the_router_wants_whole_names() {
+        let routed = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::ACCEPT, accept.parse().unwrap());
+            routed(&headers, true).map_err(|status| status.message)
+        };
+        assert!(routed("text/html, application/json;as=Table").is_ok());
+        assert!(routed("*/*").is_ok());
+        assert!(routed("application/*").unwrap_err().ends_with("application/vnd.kubernetes.protobuf;stream=watch"));
     }
 }

@@ -1,7 +1,7 @@
 //! The query of a request: `?watch=true&limit=5`, decoded once, and the option structs that verbs read from it.
 //! Bad options are answered as upstream does: unparsable numbers are 400, contradictions 422.
 
-use api::{Fault, Status, Value};
+use api::{Fault, Status, Value, names};
 
 /// Decoded pairs in the order given; a name may occur more than once.
 #[derive(Clone, Debug, Default)]
@@ -137,8 +137,6 @@ impl OptionsKind {
     }
 }
 
-const MAX_MANAGER_LEN: usize = 128;
-
 impl WriteOptions {
     pub fn read(query: &Query, kind: OptionsKind) -> Result<Self, Status> {
         let mut faults = Vec::new();
@@ -151,7 +149,7 @@ impl WriteOptions {
                 faults.push(Fault::required("fieldManager", "is required for apply patch"));
             }
         }
-        faults.extend(manager_faults(manager));
+        faults.extend(names::field_manager_faults(manager, "fieldManager"));
         let dry_run = dry_run(query, &mut faults);
         let text = query.text("fieldValidation");
         let field_validation = match text {
@@ -174,28 +172,6 @@ impl WriteOptions {
             force: query.flag("force"),
         })
     }
-}
-
-fn manager_faults(manager: &str) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if manager.len() > MAX_MANAGER_LEN {
-        faults.push(Fault::too_long("fieldManager", MAX_MANAGER_LEN));
-    }
-    for (i, c) in manager.char_indices() {
-        if c.is_control() {
-            let detail = format!(
-                "invalid character {} (at position {i})",
-                api::quote(&c.to_string()).replace('"', "")
-            );
-            faults.push(Fault::invalid(
-                "fieldManager",
-                manager,
-                format!("{detail}, should not contain non-printable"),
-            ));
-            break;
-        }
-    }
-    faults
 }
 
 /// `dryRun=All`, once or more; anything else is a fault.
@@ -296,7 +272,7 @@ impl ListOptions {
                 ));
             }
             if !matches!(self.version_match.as_str(), "Exact" | "NotOlderThan") {
-                let supported = ["Exact", "NotOlderThan"];
+                let supported = ["Exact", "NotOlderThan", ""];
                 faults.push(Fault::not_supported(FIELD, self.version_match.as_str(), &supported));
             }
             if self.version_match == "Exact" && self.resource_version == "0" {

@@ -4,9 +4,10 @@ use crate::call::Call;
 use crate::query::ListOptions;
 use crate::selection::Selection;
 use crate::{edit, stored};
-use api::{Status, json, tree};
+use api::{Status, Value, json, tree};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use store::{Entry, Error, ListQuery};
 
 /// How long a read waits for a revision that has not happened yet.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
+/// base64 of tokens, as lenient about its last bits as Go's.
+const TOKEN: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 /// How many entries are looked at in one go when a limit and a selector are given.
 const SELECT_BATCH: usize = 2_000;
 
@@ -38,6 +41,13 @@ pub async fn get(call: &Call) -> Result<Arc<Entry>, Status> {
     }
     let found = call.server.store.get(&key).await.map_err(|e| edit::store_failure(&e))?;
     found.ok_or_else(|| call.not_found(name))
+}
+
+/// One object of a kind of which nothing is stored. Missing ones are named by the singular, as upstream does.
+pub fn unstored(call: &Call) -> Result<Value, Status> {
+    let (name, info) = (&call.target.name, call.info());
+    let found = call.kind.unstored().into_iter().flatten().find(|obj| Call::name_of(obj) == name);
+    found.ok_or_else(|| Status::not_found(&info.group, &info.singular, name))
 }
 
 /// `resourceVersion: Invalid value: "x": strconv.ParseUint: …`.
@@ -93,7 +103,7 @@ pub async fn select(call: &Call, options: &ListOptions) -> Result<List, Status> 
         at = Some(page.revision);
         let mut last = None;
         for (i, entry) in page.entries.iter().enumerate() {
-            if !selection.is_everything() && !selection.matches(stored::facts(&*call.kind, entry)?) {
+            if !selection.is_everything() && !selection.matches(&*stored::facts(&*call.kind, entry)?) {
                 continue;
             }
             list.entries.push(entry.clone());
@@ -140,7 +150,8 @@ async fn place(call: &Call, options: &ListOptions) -> Result<Place, Status> {
         }
         return Ok(Place { at: None, start });
     }
-    let revision = parse_version(version).map_err(Status::bad_request)?;
+    let revision = parse_version(version)
+        .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
     let exact = match options.version_match.as_str() {
         "Exact" => true,
         "NotOlderThan" => false,
@@ -210,11 +221,11 @@ struct Token {
 /// that ends in a zero byte means: after that key.
 fn encode_token(revision: i64, start: &str) -> String {
     let token = tree!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
-    URL_SAFE_NO_PAD.encode(json::to_vec(&token))
+    TOKEN.encode(json::to_vec(&token))
 }
 
 fn decode_token(text: &str) -> Result<Token, String> {
-    let bytes = URL_SAFE_NO_PAD
+    let bytes = TOKEN
         .decode(text)
         .map_err(|_| format!("illegal base64 data at input byte {}", bad_base64_at(text)))?;
     let token = json::parse(&bytes).map_err(|e| e.to_string())?;

@@ -4,7 +4,7 @@ use crate::address::{Target, Verb};
 use crate::query::Query;
 use crate::server::Server;
 use api::Status;
-use kinds::{Info, Kind, Verbs};
+use kinds::{Form, Info, Kind, Verbs};
 use std::sync::Arc;
 
 pub enum Found {
@@ -22,6 +22,7 @@ pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
         registry.kinds().any(|k| k.info().group == target.group.as_str() && !k.stored_as_json());
     let unknown = || if builtin_group { Found::Refused(Status::unknown_resource()) } else { Found::Nothing };
     let Some(kind) = registry.find(&target.group, &target.resource) else { return unknown() };
+    let kind = kind.at(&target.version).unwrap_or_else(|| kind.clone());
     let info = kind.info();
     if !info.versions.iter().any(|v| v == target.version.as_str()) {
         return unknown();
@@ -36,10 +37,17 @@ pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
     let allowed = match target.subresource.as_str() {
         "" => allowed(info, target, across),
         name => match info.find_subresource(name) {
+            None if kind.stored_as_json() => {
+                return Found::Refused(Status::not_found(&info.group, &info.plural, &target.name));
+            }
             None => return unknown(),
             Some(sub) => target.verb.is_some_and(|verb| sub.verbs.has(bit(verb))),
         },
     };
+    let streams = info.find_subresource(&target.subresource).is_some_and(|s| s.form == Form::Stream);
+    if !target.tail.is_empty() && !streams && !kind.stored_as_json() {
+        return unknown();
+    }
     if !target.subresource.is_empty() && target.watch_path {
         return unknown();
     }

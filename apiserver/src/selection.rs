@@ -31,6 +31,12 @@ impl Selection {
         self.everything
     }
 
+    /// Those of the objects that are asked for.
+    pub fn pick(&self, call: &Call, objects: Vec<Value>) -> Vec<Value> {
+        let is_wanted = |obj: &Value| self.matches(&Facts::of(&*call.kind, obj));
+        objects.into_iter().filter(is_wanted).collect()
+    }
+
     pub fn matches(&self, facts: &Facts) -> bool {
         self.labels.matches_with(|key| facts.label(key))
             && self.fields.matches(|field| facts.field(field).unwrap_or_default())

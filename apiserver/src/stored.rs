@@ -126,7 +126,23 @@ fn decode_proto(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
         kind.convert(&mut obj, &stored, &info.storage_version);
         obj.set(&["apiVersion"], info.api_version(&info.storage_version));
     }
+    kind.fill(&mut obj, &info.storage_version);
     Ok(obj)
+}
+
+/// Makes an object that was just written what it will be when it is read.
+pub fn as_read(kind: &dyn Kind, obj: &mut Value) -> Result<(), Status> {
+    if kind.stored_as_json() {
+        return Ok(());
+    }
+    let version = &kind.info().storage_version;
+    if kind.grows_when_read() {
+        kind.fill(obj, version);
+        normalise(kind, version, obj)?;
+    }
+    let (schema, ty) = kind_type(kind, version)?;
+    schema::forget_empty(schema, ty, obj);
+    Ok(())
 }
 
 fn corrupt(kind: &dyn Kind, why: &dyn std::fmt::Display) -> Status {

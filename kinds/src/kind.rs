@@ -85,6 +85,12 @@ pub trait Kind: Send + Sync + 'static {
     /// Must be idempotent.
     fn fill(&self, _obj: &mut Value, _version: &str) {}
 
+    /// True when defaults find more to do in a stored object than they found in its body: what the server made of it in
+    /// between is copied elsewhere.
+    fn grows_when_read(&self) -> bool {
+        false
+    }
+
     /// Brings an object from one served version into another. Only called when they differ.
     fn convert(&self, _obj: &mut Value, _from: &str, _to: &str) {}
 
@@ -157,6 +163,11 @@ pub trait Kind: Send + Sync + 'static {
     /// `conditions` of its row in a table: that a pod is done. None for most kinds.
     fn row_conditions(&self, _obj: &Value) -> Vec<Value> {
         Vec::new()
+    }
+
+    /// The objects of a kind of which nothing is stored (ComponentStatus), made for each request.
+    fn unstored(&self) -> Option<Vec<Value>> {
+        None
     }
 
     /// Field selectors beside `metadata.name` and `metadata.namespace`: label and value of this object.

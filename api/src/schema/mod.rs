@@ -9,7 +9,7 @@ mod decode;
 
 pub use builtin::{builtin, builtin_type, gvk_types};
 pub use decode::{
-    DecodeError, Decoded, Mismatch, decode, decode_json, normalise, set_type_meta, zero_value,
+    DecodeError, Decoded, Mismatch, decode, decode_json, forget_empty, normalise, set_type_meta, zero_value,
 };
 pub(crate) use decode::{assemble, time_value};
 

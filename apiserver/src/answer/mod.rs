@@ -27,13 +27,25 @@ pub fn entry(call: &Call, form: Form, entry: &Entry) -> Result<Answer, Status> {
 }
 
 /// The outcome of a write.
-pub fn written(call: &Call, form: Form, code: u16, written: Written) -> Result<Answer, Status> {
+pub fn written(call: &Call, form: Form, code: u16, mut written: Written) -> Result<Answer, Status> {
+    if written.entry.is_some() {
+        stored::as_read(&*call.kind, &mut written.object)?;
+    }
     let same_version = call.version() == call.info().storage_version.as_str();
     match written.entry {
-        Some(entry) if form.media == Media::Json && form.shape == Shape::Whole && same_version => {
-            stored::remember_json(&entry, json::to_vec(&written.object).into());
+        Some(entry)
+            if form.media == Media::Json
+                && form.shape == Shape::Whole
+                && same_version
+                && !(form.pretty && call.kind.stored_as_json()) =>
+        {
+            stored::remember_json(&*call.kind, &entry, &written.object);
             let bytes = stored::json(&*call.kind, &entry, call.version())?;
             if form.pretty { tree(form, code, &written.object) } else { Ok(json_bytes(code, bytes)) }
+        }
+        // What a custom object is, its way through the stored version says.
+        Some(entry) if call.kind.stored_as_json() => {
+            object(call, form, code, stored::decode(&*call.kind, &entry)?)
         }
         _ => object(call, form, code, written.object),
     }
@@ -53,9 +65,8 @@ pub fn object(call: &Call, form: Form, code: u16, obj: Value) -> Result<Answer, 
         }
         Shape::Table(version) => {
             let options = table::Options::read(&call.query)?;
-            let obj = stored::to_version(&*call.kind, obj, call.version())?;
             let meta = partial::list_meta(obj.str_at(&["metadata", "resourceVersion"]), "", None);
-            let rows = vec![table::row(call, &obj, options.include)];
+            let rows = vec![table::row(call, version, obj, options.include)?];
             tree(form, code, &table::table(version, meta, Some(table::columns(&*call.kind)), rows))
         }
     }
@@ -116,11 +127,14 @@ pub fn bytes_of(code: u16, content_type: &'static str, bytes: Bytes) -> Answer {
     response
 }
 
-/// A refusal, in the negotiated format where it could be negotiated, else JSON.
+/// A refusal, in the negotiated format where it could be negotiated, else as indented JSON without a final newline.
 pub fn refusal(status: &Status, form: Option<Form>) -> Answer {
-    let form = form.map_or(PLAIN_JSON, |form| Form { shape: Shape::Whole, ..form });
-    let mut response =
-        tree(form, status.code, &status.to_value()).unwrap_or_else(|_| json_bytes(status.code, Bytes::new()));
+    let value = status.to_value();
+    let indented = || bytes_of(status.code, Media::Json.content_type(), json::to_pretty(&value).into());
+    let mut response = match form {
+        Some(form) => tree(form, status.code, &value).unwrap_or_else(|_| indented()),
+        None => indented(),
+    };
     if let Some(secs) = status.retry_after_secs {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
     }

@@ -3,6 +3,7 @@
 use super::partial;
 use crate::call::Call;
 use crate::query::Query;
+use crate::stored;
 use api::{Fault, Status, Value, tree};
 use kinds::{Doc, Kind};
 
@@ -54,15 +55,20 @@ pub fn columns(kind: &dyn Kind) -> Value {
     Value::List(columns.collect())
 }
 
-/// One row of an object in the request's version.
-pub fn row(call: &Call, obj: &Value, include: Include) -> Value {
-    let cells = call.kind.cells(obj, call.now_secs);
+/// One row of an object in the stored version; with the whole object, that of the request's.
+pub fn row(call: &Call, version: &str, obj: Value, include: Include) -> Result<Value, Status> {
+    let mut row = tree!({"cells": Value::List(call.kind.cells(&obj, call.now_secs))});
+    let conditions = call.kind.row_conditions(&obj);
+    if !conditions.is_empty() {
+        row.set(&["conditions"], Value::List(conditions));
+    }
     let object = match include {
         Include::None => Value::Null,
-        Include::Metadata => partial::object(obj, "v1"),
-        Include::Object => obj.clone(),
+        Include::Metadata => partial::object(&obj, version),
+        Include::Object => stored::to_version(&*call.kind, obj, call.version())?,
     };
-    tree!({"cells": Value::List(cells), "object": object})
+    row.set(&["object"], object);
+    Ok(row)
 }
 
 /// The whole table; without columns (in watches, after the first event) they are null.

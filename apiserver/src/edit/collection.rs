@@ -4,11 +4,11 @@ use super::delete::delete_named;
 use super::delete_options::DeleteOptions;
 use crate::call::Call;
 use crate::query::ListOptions;
-use crate::read;
+use crate::{read, stored};
 use api::{Status, Value};
 use bytes::Bytes;
 
-/// The objects that were deleted or marked, in the stored version, and the revision of the list they came from.
+/// The objects that were deleted or marked as they were before, in the stored version, and the revision of the list.
 pub struct DeletedCollection {
     pub objects: Vec<Value>,
     pub revision: u64,
@@ -26,7 +26,7 @@ pub async fn delete_collection(call: &Call, body: &Bytes) -> Result<DeletedColle
             continue;
         }
         match delete_named(call, &name, options.clone()).await {
-            Ok(deleted) => objects.push(deleted.written.object),
+            Ok(_) => objects.push(stored::decode(&*call.kind, entry)?),
             // Somebody else deleted it in the meantime.
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),

@@ -22,17 +22,15 @@ pub async fn create(call: &Call, body: &Bytes) -> Result<Written, Status> {
     if !call.target.name.is_empty() {
         check_url_name(&obj, &call.target.name)?;
     }
-    if metadata::dedup_owner_references(&mut obj) {
-        call.warn(DUPLICATE_OWNERS);
+    if let Some(text) = metadata::dedup_owner_references(&mut obj) {
+        call.warn(text);
     }
     settle_namespace(call, &mut obj)?;
+    metadata::wipe_system_fields(&mut obj);
     let manager = call.manager(&options.field_manager);
     fields::created(call, &mut obj, &manager)?;
     new_object(call, obj, options.dry_run).await
 }
-
-/// The warning about repeated owner references.
-pub const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests";
 
 fn check_url_name(obj: &Value, name: &str) -> Result<(), Status> {
     let given = Call::name_of(obj);
@@ -79,11 +77,17 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
             }
         }
     }
-    Err(taken(call, &obj, generated))
+    Err(taken(call, &obj, generated).await)
 }
 
-fn taken(call: &Call, obj: &Value, generated: bool) -> Status {
-    let mut status = Status::already_exists(call.info().storage_group(), call.resource(), Call::name_of(obj));
+async fn taken(call: &Call, obj: &Value, generated: bool) -> Status {
+    let name = Call::name_of(obj);
+    let mut status = Status::already_exists(call.info().storage_group(), call.resource(), name);
+    if let Ok(Some(entry)) = call.server.store.get(&call.key(name)).await
+        && stored::decode(&*call.kind, &entry).is_ok_and(|obj| metadata::is_deleting(&obj))
+    {
+        status.message = format!("object is being deleted: {}", status.message);
+    }
     if generated {
         status.message =
             format!("{}, the server was not able to generate a unique name for the object", status.message);

@@ -61,21 +61,23 @@ pub async fn delete_named(call: &Call, name: &str, options: DeleteOptions) -> Re
     ))
 }
 
+/// 409 when the caller means another object; it names the kind where other conflicts name the resource.
 fn check_preconditions(call: &Call, name: &str, options: &DeleteOptions, old: &Value) -> Result<(), Status> {
     let meta = |field: &str| old.str_at(&["metadata", field]);
+    let conflict = |why: &str| Status::conflict(call.info().storage_group(), &call.info().kind, name, why);
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta("uid")) {
         let why = format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             meta("uid")
         );
-        return Err(call.conflict(name, &why));
+        return Err(conflict(&why));
     }
     if let Some(version) = options.resource_version.as_deref().filter(|v| *v != meta("resourceVersion")) {
         let why = format!(
             "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
             meta("resourceVersion")
         );
-        return Err(call.conflict(name, &why));
+        return Err(conflict(&why));
     }
     Ok(())
 }
@@ -104,7 +106,9 @@ async fn attempt(
     settle_finalizers(call, &mut obj, options);
     let held_by_kind = call.kind.begin_deletion(&mut obj, &call.now);
     let held = held_by_kind || !metadata::finalizers(&obj).is_empty();
-    if held && matches!(grace, Grace::Over) {
+    // Kinds with phases of their own may have marked it already.
+    let marked = metadata::is_deleting(&obj) && !metadata::is_deleting(&old);
+    if held && !marked && matches!(grace, Grace::Over) {
         mark(&mut obj, &old, &call.now);
     }
     let stays = held || matches!(grace, Grace::Set { secs } if secs > 0);

@@ -2,7 +2,6 @@
 //! read like a body. Apply has its own file.
 
 use super::change::{Change, Wanted};
-use super::create::DUPLICATE_OWNERS;
 use super::{Written, settle_namespace};
 use crate::call::Call;
 use crate::edit::apply;
@@ -44,8 +43,8 @@ pub async fn patch(call: &Call, body: &Bytes) -> Result<Written, Status> {
     let written = change
         .run(|current| {
             let mut object = patch.patched_object(call, current, options.field_validation)?;
-            if metadata::dedup_owner_references(&mut object) {
-                call.warn(DUPLICATE_OWNERS);
+            if let Some(text) = metadata::dedup_owner_references(&mut object) {
+                call.warn(text);
             }
             check_name(&object, name)?;
             settle_namespace(call, &mut object)?;
@@ -147,6 +146,7 @@ impl Patch {
         if !custom
             && let Some(why) = body::type_mismatch(&info.group, call.version(), &info.kind, api_version, kind)
         {
+            let why = misread(api_version, kind, &patched.document).unwrap_or(why);
             return Err(patched.undecodable(&why));
         }
         let read =

@@ -1,7 +1,7 @@
 //! Replace: PUT of a whole object, or of one seen through a lens.
 
 use super::change::{Change, Wanted, malformed_version};
-use super::create::{DUPLICATE_OWNERS, new_object};
+use super::create::new_object;
 use super::{Written, settle_namespace};
 use crate::call::Call;
 use crate::query::{OptionsKind, WriteOptions};
@@ -14,8 +14,8 @@ pub async fn replace(call: &Call, body: &Bytes) -> Result<Written, Status> {
     let mut obj = body::object(call, body, options.field_validation)?;
     check_name(&obj, &call.target.name)?;
     settle_namespace(call, &mut obj)?;
-    if metadata::dedup_owner_references(&mut obj) {
-        call.warn(DUPLICATE_OWNERS);
+    if let Some(text) = metadata::dedup_owner_references(&mut obj) {
+        call.warn(text);
     }
     let version = obj.str_at(&["metadata", "resourceVersion"]);
     if !version.is_empty() && version.parse::<u64>().is_err() {

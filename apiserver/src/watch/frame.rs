@@ -50,8 +50,7 @@ impl Frames {
             json_frame(ty, &stored::json(&*call.kind, entry, call.version())?, out);
             return Ok(());
         }
-        let obj = stored::to_version(&*call.kind, stored::decode(&*call.kind, entry)?, call.version())?;
-        self.object(call, ty, obj, out)
+        self.object(call, ty, stored::decode(&*call.kind, entry)?, out)
     }
 
     /// A change, as the selectors let it be seen.
@@ -74,7 +73,8 @@ impl Frames {
     fn deleted(&mut self, call: &Call, event: &Event, out: &mut BytesMut) -> Result<(), Status> {
         let Some(prev) = &event.prev else { return Ok(()) };
         let last = || stored::decode_at(&*call.kind, &prev.value, event.revision);
-        let stored_version = call.version() == call.info().storage_version.as_str();
+        let stored_version =
+            call.version() == call.info().storage_version.as_str() && !call.kind.stored_as_json();
         if self.is_plain_json() && stored_version {
             let cached = match event.ext.get().and_then(|any| any.downcast_ref::<Bytes>()) {
                 Some(bytes) => bytes.clone(),
@@ -87,23 +87,22 @@ impl Frames {
             json_frame("DELETED", &cached, out);
             return Ok(());
         }
-        let obj = stored::to_version(&*call.kind, last()?, call.version())?;
-        self.object(call, "DELETED", obj, out)
+        self.object(call, "DELETED", last()?, out)
     }
 
-    /// An object in the request's version, in whatever shape is asked for.
+    /// An object in the stored version, in whatever shape is asked for.
     fn object(&mut self, call: &Call, ty: &str, obj: Value, out: &mut BytesMut) -> Result<(), Status> {
         let shaped = match (self.form.shape, self.table) {
             (Shape::Table(version), Some(options)) => {
                 let columns = (!self.columns_sent).then(|| table::columns(&*call.kind));
                 self.columns_sent = true;
                 let meta = tree!({"resourceVersion": obj.str_at(&["metadata", "resourceVersion"])});
-                table::table(version, meta, columns, vec![table::row(call, &obj, options.include)])
+                table::table(version, meta, columns, vec![table::row(call, version, obj, options.include)?])
             }
             (Shape::Partial(version) | Shape::PartialList(version), _) => {
                 crate::metadata::partial(&obj, version)
             }
-            _ => obj,
+            _ => stored::to_version(&*call.kind, obj, call.version())?,
         };
         self.write(ty, &shaped, out)
     }
@@ -125,11 +124,9 @@ impl Frames {
             "kind": info.kind.clone(), "apiVersion": info.api_version(&info.storage_version), "metadata": meta
         });
         tidy(call, &mut obj)?;
-        let obj = stored::to_version(&*call.kind, obj, call.version())?;
         if let (Shape::Table(version), Some(_)) = (self.form.shape, self.table) {
             let meta = obj.get("metadata").cloned().unwrap_or_else(Value::map);
-            let mut row = table::row(call, &obj, table::Include::Metadata);
-            row.set(&["cells"], Value::List(call.kind.cells(&obj, call.now_secs)));
+            let row = table::row(call, version, obj, table::Include::Metadata)?;
             let columns = (!self.columns_sent).then(|| table::columns(&*call.kind));
             self.columns_sent = true;
             return self.write("BOOKMARK", &table::table(version, meta, columns, vec![row]), out);
@@ -169,7 +166,7 @@ fn seen(call: &Call, selection: &Selection, event: &Event) -> Result<Seen, Statu
         match entry {
             None => Ok(false),
             Some(_) if selection.is_everything() => Ok(true),
-            Some(entry) => Ok(selection.matches(stored::facts(&*call.kind, entry)?)),
+            Some(entry) => Ok(selection.matches(&*stored::facts(&*call.kind, entry)?)),
         }
     };
     let before = is_wanted(&event.prev)?;

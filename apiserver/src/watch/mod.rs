@@ -135,7 +135,7 @@ fn first_piece(
 ) -> Result<Bytes, Status> {
     let mut out = BytesMut::new();
     for entry in &start.initial {
-        if selection.is_everything() || selection.matches(stored::facts(&*call.kind, entry)?) {
+        if selection.is_everything() || selection.matches(&*stored::facts(&*call.kind, entry)?) {
             frames.added(call, entry, &mut out)?;
         }
     }
@@ -249,9 +249,9 @@ impl Stream {
 }
 
 /// Formats that a watch can be written in.
-pub fn check_media(form: Form, offer: crate::negotiate::Offer) -> Result<(), Status> {
+pub fn check_media(form: Form) -> Result<(), Status> {
     match form.media {
-        Media::Yaml => Err(crate::negotiate::not_acceptable(offer)),
+        Media::Yaml => Err(crate::negotiate::no_stream()),
         _ => Ok(()),
     }
 }

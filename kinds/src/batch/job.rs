@@ -47,6 +47,10 @@ impl Kind for Job {
         fill_spec(obj, &["spec"]);
     }
 
+    fn grows_when_read(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, obj: &mut Value, _cx: &Cx<'_>) {
         if !obj.bool_at(&["spec", "manualSelector"]) {
             generate_selector(obj);
@@ -167,7 +171,7 @@ fn copy_template_labels(obj: &mut Value) {
 /// Labels that only this Job's pods have, and the selector for them. Labels that the Job took from its pods grow along.
 fn generate_selector(obj: &mut Value) {
     let own = obj.map_at(&["metadata", "labels"]).cloned().unwrap_or_default();
-    let follows = own.is_empty() || obj.map_at(&LABELS) == Some(&own);
+    let follows = !own.is_empty() && obj.map_at(&LABELS) == Some(&own);
     let (name, uid) =
         (obj.str_at(&["metadata", "name"]).to_owned(), obj.str_at(&["metadata", "uid"]).to_owned());
     let labels = obj.make_map(&LABELS);
@@ -270,11 +274,14 @@ mod tests {
 
     #[test]
     fn the_server_makes_selector_and_labels() {
-        let obj = generated(tree!({"template": {}}));
+        let mut obj = generated(tree!({"template": {}}));
         let labels = tree!({"batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "j",
             "controller-uid": "u", "job-name": "j"});
-        assert_eq!(obj.at(&["metadata", "labels"]), Some(&labels));
         assert_eq!(obj.at(&LABELS), Some(&labels));
+        // The Job has them as well once it is read from the store.
+        assert_eq!(obj.at(&["metadata", "labels"]), None);
+        Job::new().fill(&mut obj, "v1");
+        assert_eq!(obj.at(&["metadata", "labels"]), Some(&labels));
         let selector = tree!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}});
         assert_eq!(obj.at(&["spec", "selector"]), Some(&selector));
         assert!(generated_faults(&obj, true).is_empty());

@@ -35,7 +35,7 @@ impl Kind for ConfigMap {
         let bytes = obj.map_at(&["binaryData"]).into_iter().flat_map(|m| m.values());
         let total = text.map(str::len).sum::<usize>() + bytes.map(data::decoded_len).sum::<usize>();
         if total > data::MAX_BYTES {
-            faults.push(Fault::too_long("", data::MAX_BYTES));
+            faults.push(Fault::too_long("[]", data::MAX_BYTES));
         }
         faults
     }

@@ -15,7 +15,7 @@ pub use fault::Mismatch;
 pub use zero::zero_value;
 pub(crate) use zero::{assemble, time_value};
 
-use super::{Schema, TypeId};
+use super::{Presence, Schema, Shape, TypeId};
 use crate::{Str, Value, json};
 use fault::Stop;
 use source::Tree;
@@ -99,6 +99,38 @@ pub fn decode(schema: &Schema, ty: TypeId, raw: Value, strict: bool) -> Result<D
 pub fn normalise(schema: &Schema, ty: TypeId, value: &mut Value) -> Result<(), DecodeError> {
     *value = decode(schema, ty, value.take(), false)?.value;
     Ok(())
+}
+
+/// What storing an object loses: lists and maps that are always written become `null` when there is nothing in them,
+/// as the wire form of protobuf does not tell them from missing ones.
+pub fn forget_empty(schema: &Schema, ty: TypeId, value: &mut Value) {
+    let Value::Map(map) = value else { return };
+    let ty = schema.get(ty);
+    for (name, value) in map.iter_mut() {
+        if !matches!(value, Value::Map(_) | Value::List(_)) {
+            continue;
+        }
+        let Some(field) = ty.field(name) else { continue };
+        let listed = matches!(field.shape, Shape::List(_) | Shape::Map(_));
+        if listed && field.presence == Presence::Always && value.is_empty() {
+            *value = Value::Null;
+        } else {
+            forget_inside(schema, &field.shape, value);
+        }
+    }
+}
+
+fn forget_inside(schema: &Schema, shape: &Shape, value: &mut Value) {
+    match (shape, value) {
+        (Shape::Struct(ty), value @ Value::Map(_)) => forget_empty(schema, *ty, value),
+        (Shape::List(inner), Value::List(items)) if !matches!(**inner, Shape::Scalar(_)) => {
+            items.iter_mut().for_each(|item| forget_inside(schema, inner, item));
+        }
+        (Shape::Map(inner), Value::Map(map)) if !matches!(**inner, Shape::Scalar(_)) => {
+            map.iter_mut().for_each(|(_, item)| forget_inside(schema, inner, item));
+        }
+        _ => {}
+    }
 }
 
 /// Sets `kind` and `apiVersion`, which upstream writes first.

@@ -166,3 +166,16 @@ fn the_deepest_schemas_fit_on_a_small_stack() {
     let unknown = format!(r#"{{"other":{}{}}}"#, "[".repeat(9000), "]".repeat(9000));
     assert!(decode_json(builtin(), ty, unknown.as_bytes(), true).is_ok());
 }
+
+#[test]
+fn stored_objects_forget_lists_without_items_that_are_always_written() {
+    let forgotten = |kind: &str, mut value: Value| {
+        forget_empty(builtin(), ty("", "v1", kind), &mut value);
+        value
+    };
+    let range = tree!({"metadata": {"name": "a"}, "spec": {"limits": []}});
+    assert_eq!(forgotten("LimitRange", range).at(&["spec", "limits"]), Some(&Value::Null));
+    let pod = tree!({"spec": {"containers": [{"securityContext": {}}]}, "metadata": {"managedFields": [
+        {"fieldsV1": {"f:spec": {}}}]}});
+    assert_eq!(forgotten("Pod", pod.clone()), pod);
+}
