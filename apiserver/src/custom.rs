@@ -117,8 +117,10 @@ impl Follower {
         if self.shown.get(&name).is_some_and(|before| *before != shown) {
             self.hide(&name);
         }
-        let same = self.server.registry().find(&shown.group, &shown.plural).map(|old| old.edition());
-        if same != Some(kind.edition()) {
+        let same = self.server.registry().find(&shown.group, &shown.plural).is_some_and(|old| {
+            old.edition() == kind.edition() && old.creation_refusal() == kind.creation_refusal()
+        });
+        if !same {
             self.server.register(|registry| registry.add(kind));
         }
         self.shown.insert(name, shown);

@@ -25,6 +25,8 @@ pub struct Server {
     registry: ArcSwap<Registry>,
     /// One change of the registry at a time.
     registering: Mutex<()>,
+    /// Rings with every change of the registry.
+    registered: tokio::sync::watch::Sender<()>,
     pub authenticator: Authenticator,
     pub authorizer: Authorizer,
     pub admission: Chain,
@@ -58,6 +60,7 @@ impl Server {
             store,
             registry: ArcSwap::from_pointee(Registry::builtin()),
             registering: Mutex::new(()),
+            registered: tokio::sync::watch::Sender::new(()),
             authenticator,
             authorizer,
             admission,
@@ -83,6 +86,24 @@ impl Server {
         change(&mut registry);
         self.registry.store(Arc::new(registry));
         self.documents.forget();
+        self.registered.send_replace(());
+    }
+
+    /// Returns once a custom kind is not served any more, or not in this edition; never for built-in kinds.
+    pub async fn replaced(&self, kind: &dyn Kind) {
+        if !kind.stored_as_json() {
+            return std::future::pending().await;
+        }
+        let info = kind.info();
+        let mut changes = self.registered.subscribe();
+        loop {
+            let registry = self.registry();
+            let found = registry.find(&info.group, &info.plural);
+            let here = found.map(|found| found.at(&info.storage_version).unwrap_or_else(|| found.clone()));
+            if here.is_none_or(|here| here.edition() != kind.edition()) || changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The kind's place in the store.

@@ -81,7 +81,7 @@ pub fn encode(kind: &dyn Kind, obj: &Value) -> Result<Bytes, Status> {
     let mut obj = obj.clone();
     obj.unset(&["metadata", "resourceVersion"]);
     if kind.stored_as_json() {
-        kind.to_stored(&mut obj);
+        kind.make_stored(&mut obj);
         return Ok(json::to_vec(&obj).into());
     }
     let info = kind.info();
@@ -106,7 +106,7 @@ pub fn decode_at(kind: &dyn Kind, bytes: &[u8], revision: u64) -> Result<Value, 
 
 fn decode_json(kind: &dyn Kind, bytes: &[u8]) -> Result<Value, Status> {
     let mut obj = json::parse(bytes).map_err(|e| corrupt(kind, &e))?;
-    kind.from_stored(&mut obj);
+    kind.read_stored(&mut obj);
     Ok(obj)
 }
 

@@ -54,10 +54,10 @@ pub trait Kind: Send + Sync + 'static {
     }
 
     /// Makes an object, as it rests in the store, one of the version that the kind works in: for kinds stored as JSON.
-    fn from_stored(&self, _obj: &mut Value) {}
+    fn read_stored(&self, _obj: &mut Value) {}
 
-    /// The reverse of `from_stored`.
-    fn to_stored(&self, _obj: &mut Value) {}
+    /// The reverse of `read_stored`.
+    fn make_stored(&self, _obj: &mut Value) {}
 
     /// Why there may be no new objects, for kinds on their way out: the end of a 403.
     fn creation_refusal(&self) -> Option<&str> {

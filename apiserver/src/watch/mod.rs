@@ -179,6 +179,8 @@ impl Stream {
                 batch = self.cursor.next_batch() => Some(batch),
                 () = tokio::time::sleep_until(wake) => None,
                 () = self.call.server.stopping() => { self.ended = true; return None; }
+                // Clients begin again with what is served then.
+                () = self.call.server.replaced(&*self.call.kind) => { self.ended = true; return None; }
             };
             let piece = match batch {
                 Some(Ok(events)) => self.pieces(&events),

@@ -74,7 +74,6 @@ impl Definition {
         for part in [crd.get("spec"), crd.at(&["status", "acceptedNames"])] {
             json::to_string(part.unwrap_or(&Value::Null)).hash(&mut hasher);
         }
-        has_condition(crd, "Terminating").hash(&mut hasher);
         Some(Definition {
             group: crd.str_at(&["spec", "group"]).into(),
             plural: name("plural"),

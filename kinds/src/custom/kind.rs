@@ -143,7 +143,7 @@ impl Kind for CustomKind {
         }
     }
 
-    fn from_stored(&self, obj: &mut Value) {
+    fn read_stored(&self, obj: &mut Value) {
         let stored = obj.str_at(&["apiVersion"]).rsplit('/').next().unwrap_or_default().to_owned();
         embedded::repair_metadata(obj);
         if self.coerce(obj, &stored).is_ok() {
@@ -157,7 +157,7 @@ impl Kind for CustomKind {
         }
     }
 
-    fn to_stored(&self, obj: &mut Value) {
+    fn make_stored(&self, obj: &mut Value) {
         if let Some(stored) = self.definition.storage_version().filter(|v| v.name != self.version) {
             self.convert_and_prune(obj, &stored.name);
         }
@@ -171,7 +171,7 @@ impl Kind for CustomKind {
 
     fn generation_grows(&self, new: &Value, old: &Value) -> bool {
         let counts = |field: &str| {
-            !matches!(field, "metadata" | "kind" | "apiVersion") && !(field == "status" && self.has_status())
+            !(matches!(field, "metadata" | "kind" | "apiVersion") || field == "status" && self.has_status())
         };
         let differs = |a: &Value, b: &Value| {
             a.as_map().into_iter().flat_map(|m| m.iter()).any(|(k, v)| counts(k) && b.get(k) != Some(v))

@@ -3,13 +3,12 @@
 
 pub mod aggregated;
 pub mod legacy;
-mod order;
 
 use api::{Value, tree};
 use kinds::{Info, Kind, Registry, Subresource};
 use std::sync::Arc;
 
-pub use order::compare_versions;
+pub use kinds::custom::compare_versions;
 
 /// A group and its served versions, preferred first. The core group has the name "".
 #[derive(Clone, Debug, PartialEq)]

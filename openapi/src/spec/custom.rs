@@ -29,6 +29,7 @@ fn keeps_unknown(schema: &Value) -> bool {
 }
 
 fn complete(mut schema: Value, flavor: Flavor, descriptions: &Descriptions) -> Value {
+    embed(&mut schema, flavor, descriptions);
     if flavor == Flavor::V2 {
         strip(&mut schema);
     }
@@ -38,6 +39,34 @@ fn complete(mut schema: Value, flavor: Flavor, descriptions: &Descriptions) -> V
         properties.insert(field, value);
     }
     schema
+}
+
+/// Gives embedded resources what every resource has. Version 2 leaves those alone that keep unknown fields.
+fn embed(schema: &mut Value, flavor: Flavor, descriptions: &Descriptions) {
+    if let Some(Value::Map(properties)) = schema.get_mut("properties") {
+        properties.iter_mut().for_each(|(_, inner)| embed(inner, flavor, descriptions));
+    }
+    for field in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(field) {
+            embed(inner, flavor, descriptions);
+        }
+    }
+    let skipped = flavor == Flavor::V2 && keeps_unknown(schema);
+    if skipped || !schema.bool_at(&["x-kubernetes-embedded-resource"]) {
+        return;
+    }
+    let properties = schema.make_map(&["properties"]);
+    for (field, value) in type_and_metadata(flavor, descriptions, "ObjectMeta") {
+        properties.insert(field, value);
+    }
+    properties.sort();
+    let mut required = schema.list_at(&["required"]).to_vec();
+    for field in ["kind", "apiVersion"] {
+        if !required.iter().any(|r| r.as_str() == Some(field)) {
+            required.push(field.into());
+        }
+    }
+    schema.set(&["required"], required);
 }
 
 fn type_and_metadata(flavor: Flavor, descriptions: &Descriptions, metadata: &str) -> Map {

@@ -156,7 +156,7 @@ fn is_rgb_color(text: &str) -> bool {
     let Some(inner) = text.strip_prefix("rgb(").and_then(|t| t.strip_suffix(')')) else { return false };
     let byte = |part: &str| {
         let part = part.trim_matches(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{c}'));
-        !(part.len() > 1 && part.starts_with('0')) && !part.starts_with('+') && part.parse::<u8>().is_ok()
+        !(part.starts_with('+') || part.len() > 1 && part.starts_with('0')) && part.parse::<u8>().is_ok()
     };
     let parts: Vec<&str> = inner.split(',').collect();
     parts.len() == 3 && parts.into_iter().all(byte)
