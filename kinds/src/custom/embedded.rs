@@ -184,3 +184,46 @@ fn metadata_faults(value: &Value, at: &Path) -> Vec<Fault> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::texts;
+    use api::tree;
+
+    fn props() -> Props {
+        Props::read(&tree!({"type": "object", "properties": {"t": {"type": "object",
+            "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}}))
+    }
+
+    #[test]
+    fn embedded_metadata_is_read_and_its_unknown_fields_are_named() {
+        let mut object = tree!({"t": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "bogus": 1}, "any": 1}});
+        assert_eq!(read_embedded(&mut object, &props()).unwrap(), ["t.metadata.bogus"]);
+        assert_eq!(object.at(&["t", "metadata"]), Some(&tree!({"name": "x"})));
+        let mut object = tree!({"t": {"apiVersion": 1}});
+        let why = read_embedded(&mut object, &props()).unwrap_err();
+        assert_eq!(why, "t.apiVersion: Invalid value: 1: must be a string");
+    }
+
+    #[test]
+    fn embedded_resources_say_what_they_are() {
+        let faults = |object: Value| texts(&validate(&object, &props()));
+        assert_eq!(faults(tree!({"t": {}})), ["t.apiVersion: Required value", "t.kind: Required value"]);
+        assert_eq!(
+            faults(tree!({"t": {"apiVersion": "a/b/c", "kind": "", "metadata": {"name": "a/b"}}})),
+            [
+                "t.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
+                "t.kind: Invalid value: \"\": must not be empty",
+                "t.metadata.name: Invalid value: \"a/b\": may not contain '/'"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_stored_metadata_is_dropped() {
+        let mut object = tree!({"metadata": {"name": "x", "labels": 5, "annotations": {"a": "b"}}});
+        repair_metadata(&mut object);
+        assert_eq!(object.get("metadata"), Some(&tree!({"name": "x", "annotations": {"a": "b"}})));
+    }
+}

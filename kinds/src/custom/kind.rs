@@ -293,3 +293,106 @@ fn finalizer_warnings(name: &str) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cx, texts};
+    use api::tree;
+
+    fn kind() -> Arc<CustomKind> {
+        let spec = |extra: Value| {
+            let mut properties = tree!({"a": {"type": "string"}});
+            for (name, schema) in extra.as_map().into_iter().flat_map(|m| m.iter()) {
+                properties.set(&[name], schema.clone());
+            }
+            tree!({"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": (properties)},
+                "status": {"type": "object", "properties": {"phase": {"type": "string"}}}}}})
+        };
+        let names =
+            tree!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"});
+        let crd = tree!({"metadata": {"uid": "u"}, "spec": {"group": "g.io", "scope": "Namespaced", "versions": [
+            {"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": (spec(tree!({"d": {"type": "string", "default": "one"}}))),
+                "selectableFields": [{"jsonPath": ".spec.a"}]},
+            {"name": "v2", "served": true, "storage": false, "schema": (spec(tree!({"b": {"type": "string"}})))}]},
+            "status": {"acceptedNames": (names), "conditions": [{"type": "NamesAccepted", "status": "True"}]}});
+        CustomKind::of(&crd).unwrap()
+    }
+
+    fn widget(version: &str, spec: Value) -> Value {
+        tree!({"apiVersion": (format!("g.io/{version}")), "kind": "Widget", "metadata": {"name": "w"}, "spec": (spec)})
+    }
+
+    #[test]
+    fn bodies_are_pruned_and_say_what_was_unknown() {
+        let read = kind().read("v1", widget("v1", tree!({"zap": 1, "a": "x"}))).unwrap();
+        assert_eq!(read.strict, ["unknown field \"spec.zap\""]);
+        assert_eq!(read.object.get("spec"), Some(&tree!({"a": "x"})));
+        let mut bad = widget("v1", tree!({}));
+        bad.set(&["metadata", "name"], true);
+        let why = kind().read("v1", bad).unwrap_err();
+        assert_eq!(why, "json: cannot unmarshal bool into Go struct field ObjectMeta.name of type string");
+    }
+
+    #[test]
+    fn objects_rest_in_the_storage_version_and_come_back_with_defaults() {
+        let base = kind();
+        let v2 = base.at("v2").unwrap();
+        let mut object = widget("v2", tree!({"a": "x", "b": "y"}));
+        v2.make_stored(&mut object);
+        assert_eq!(object.str_at(&["apiVersion"]), "g.io/v1");
+        assert_eq!(object.get("spec"), Some(&tree!({"a": "x"})));
+        let mut here = object.clone();
+        base.read_stored(&mut here);
+        assert_eq!(here.get("spec"), Some(&tree!({"a": "x", "d": "one"})));
+        v2.read_stored(&mut object);
+        assert_eq!(object.str_at(&["apiVersion"]), "g.io/v2");
+        assert_eq!(object.get("spec"), Some(&tree!({"a": "x"})));
+        assert_ne!(base.edition(), v2.edition());
+        assert!(base.at("v1").is_none() && base.at("v3").is_none());
+    }
+
+    #[test]
+    fn another_kind_is_its_only_fault() {
+        let mut object = widget("v1", tree!({"a": 5}));
+        assert_eq!(kind().validate(&object, &cx("")).len(), 1);
+        object.set(&["kind"], "Gadget");
+        assert_eq!(
+            texts(&kind().validate(&object, &cx(""))),
+            ["kind: Invalid value: \"Gadget\": must be Widget"]
+        );
+    }
+
+    #[test]
+    fn a_status_counts_as_content_only_without_a_lens() {
+        let base = kind();
+        let old = widget("v1", tree!({"a": "x"}));
+        let mut new = old.clone();
+        new.set(&["status", "phase"], "Ready");
+        assert!(!base.generation_grows(&new, &old));
+        assert!(base.at("v2").unwrap().generation_grows(&new, &old));
+        new.set(&["spec", "a"], "y");
+        new.set(&["metadata", "labels"], tree!({"l": "m"}));
+        base.prepare_lens(&mut new, &old, &cx("status"));
+        assert_eq!(new.get("spec"), old.get("spec"));
+        assert_eq!(new.at(&["metadata", "labels"]), None);
+        assert_eq!(new.str_at(&["status", "phase"]), "Ready");
+    }
+
+    #[test]
+    fn selectable_fields_are_read_by_their_paths() {
+        let fields = kind().selectable_fields(&widget("v1", tree!({"a": "red"})));
+        assert_eq!(fields, [(Cow::Borrowed("spec.a"), "red".to_owned())]);
+        assert_eq!(kind().selectable_fields(&Value::map()), [(Cow::Borrowed("spec.a"), String::new())]);
+    }
+
+    #[test]
+    fn finalizers_want_a_domain_and_a_path() {
+        assert_eq!(finalizer_warnings("example.com/f"), Vec::<String>::new());
+        assert_eq!(finalizer_warnings("orphan"), Vec::<String>::new());
+        assert!(finalizer_warnings("example.com")[0].contains("including a path (/)"));
+        assert!(finalizer_warnings("f")[0].ends_with("conflicts with other finalizer writers"));
+    }
+}
