@@ -13,6 +13,8 @@ use stdx::limits;
 
 /// How much of an unreadable body an error quotes.
 const QUOTED_BYTES: usize = 30;
+/// How much of a body that is too large is read and thrown away.
+const MAX_DISCARDED_BYTES: usize = 4 * limits::REQUEST_BODY_BYTES;
 /// How many strict errors are reported.
 const MAX_STRICT_ERRORS: usize = 10;
 /// What stands before the lines of YAML's strict error; warnings go without it.
@@ -21,14 +23,14 @@ const YAML_FAULTS: &str = "yaml: unmarshal errors:\n";
 /// Reads a body to its end; 413 when it is too large. Time is bounded by the door.
 pub async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
     if body.size_hint().lower() > limits::REQUEST_BODY_BYTES as u64 {
-        return Err(too_large());
+        return Err(too_large(body).await);
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(unread)?.into_data() else { continue };
         if first.len() + all.len() + data.len() > limits::REQUEST_BODY_BYTES {
-            return Err(too_large());
+            return Err(too_large(body).await);
         }
         if first.is_empty() && all.is_empty() {
             first = data;
@@ -52,7 +54,13 @@ fn unread(error: RequestBodyError) -> Status {
     }
 }
 
-fn too_large() -> Status {
+/// 413, after a look at the rest: many clients listen only when they have sent everything.
+async fn too_large(mut body: RequestBody) -> Status {
+    let mut left = MAX_DISCARDED_BYTES;
+    while left > 0 {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+    }
     let message = format!("Request entity too large: limit is {}", limits::REQUEST_BODY_BYTES);
     Status::new(413, "RequestEntityTooLarge", message)
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use stdx::Clock;
 
-/// The first revision, so that none is ever 0.
-const FIRST_REVISION: Revision = 1;
+/// Where a new store begins: those who ask for a revision as small as 1 mean one that is long gone, and are told so.
+const FIRST_REVISION: Revision = 100;
 /// How often a waiter for a revision nudges a remote store.
 const NUDGE: Duration = Duration::from_millis(100);
 

@@ -45,14 +45,14 @@ async fn reopened_it_has_all_values_and_goes_on_from_the_newest_revision() {
     let store = open(dir.path()).await.unwrap();
     assert_eq!(store.current_revision(), last);
     let a = store.get(&key("a")).await.unwrap().unwrap();
-    assert_eq!((&*a.value, a.create_revision, a.mod_revision, a.version), (&b"2"[..], 2, 3, 2));
+    assert_eq!((&*a.value, a.create_revision, a.mod_revision, a.version), (&b"2"[..], last - 2, last - 1, 2));
     assert!(store.get(&key("b")).await.unwrap().is_none());
     assert_eq!(&*store.get(&key(&long)).await.unwrap().unwrap().value, b"3");
     // A watch from the newest revision goes on; one from before has lost its history.
     let space = Space::new("/registry/pods/");
     let mut watch = store.watch(&space, Scope::All, last).await.unwrap();
     assert!(matches!(store.watch(&space, Scope::All, last - 1).await, Err(Error::Compacted { .. })));
-    let next = store.commit(Txn::new().expect(key("a"), 3).put(key("a"), "3")).await.unwrap().revision;
+    let next = store.commit(Txn::new().expect(key("a"), last - 1).put(key("a"), "3")).await.unwrap().revision;
     assert_eq!(next, last + 1);
     assert_eq!(watch.next_batch().await.unwrap()[0].revision, next);
 }
