@@ -117,7 +117,13 @@ impl Follower {
         if self.shown.get(&name).is_some_and(|before| *before != shown) {
             self.hide(&name);
         }
-        let same = self.server.registry().find(&shown.group, &shown.plural).is_some_and(|old| {
+        let registry = self.server.registry();
+        let before = registry.find(&shown.group, &shown.plural);
+        if before.is_some_and(|old| !old.stored_as_json()) {
+            tracing::warn!(name, "a custom resource definition names a built-in resource and is not served");
+            return;
+        }
+        let same = before.is_some_and(|old| {
             old.edition() == kind.edition() && old.creation_refusal() == kind.creation_refusal()
         });
         if !same {
@@ -130,5 +136,91 @@ impl Follower {
         if let Some(Shown { group, plural }) = self.shown.remove(name) {
             self.server.register(|registry| registry.remove(&group, &plural));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::Drain;
+    use crate::server::Rooms;
+    use admission::Chain;
+    use api::tree;
+    use authn::{Authenticator, Settings};
+    use authz::Authorizer;
+    use stdx::{Clock, Ids};
+    use store::{Key, Store, StoreConfig, Txn};
+
+    async fn server() -> Arc<Server> {
+        let clock = Clock::system();
+        let settings = Settings { client_cas: Vec::new(), anonymous: true, clock: clock.clone() };
+        Arc::new(Server::new(Rooms {
+            store: Store::open(StoreConfig::memory()).await.unwrap(),
+            authenticator: Authenticator::new(&settings).unwrap(),
+            authorizer: Authorizer::new(),
+            admission: Chain::default(),
+            clock,
+            ids: Ids::system(),
+            signer: None,
+            drain: Drain::new(),
+        }))
+    }
+
+    fn definition(group: &str, plural: &str, accepted: bool) -> Value {
+        let names = tree!({"plural": (plural), "singular": "s", "kind": "K", "listKind": "KList"});
+        let accepted = if accepted { "True" } else { "False" };
+        tree!({"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": {"name": (format!("{plural}.{group}"))},
+            "spec": {"group": (group), "scope": "Namespaced", "names": (names.clone()), "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+            "status": {"acceptedNames": (names), "conditions": [{"type": "NamesAccepted", "status": (accepted)}]}})
+    }
+
+    /// Commits a definition (or its end) and waits for the registry to hear of it.
+    async fn commit(server: &Server, crd: &Value, exists: bool, heard: bool) {
+        let kind = server.registry().find(GROUP, RESOURCE).unwrap().clone();
+        let key = Key::new(&server.space(&*kind), crd.str_at(&["metadata", "name"]));
+        let txn = match exists {
+            true => Txn::new().put(key, stored::encode(&*kind, crd).unwrap()),
+            false => Txn::new().delete(key),
+        };
+        let before = server.registry();
+        server.store.commit(txn).await.unwrap();
+        let changed = async {
+            while Arc::ptr_eq(&before, &server.registry()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_millis(if heard { 5_000 } else { 100 });
+        assert_eq!(tokio::time::timeout(patience, changed).await.is_ok(), heard);
+    }
+
+    fn serves(server: &Server, group: &str, plural: &str) -> bool {
+        server.registry().find(group, plural).is_some_and(|kind| kind.stored_as_json())
+    }
+
+    #[tokio::test]
+    async fn definitions_are_served_from_the_start_and_as_they_come_and_go() {
+        let server = server().await;
+        commit(&server, &definition("g.io", "olds", true), true, false).await;
+        follow(&server).await.unwrap();
+        assert!(serves(&server, "g.io", "olds"));
+        commit(&server, &definition("g.io", "news", false), true, false).await;
+        assert!(!serves(&server, "g.io", "news"));
+        commit(&server, &definition("g.io", "news", true), true, true).await;
+        assert!(serves(&server, "g.io", "news"));
+        let olds = server.registry().find("g.io", "olds").unwrap().clone();
+        commit(&server, &definition("g.io", "olds", true), false, true).await;
+        assert!(!serves(&server, "g.io", "olds") && serves(&server, "g.io", "news"));
+        server.replaced(&*olds).await;
+    }
+
+    #[tokio::test]
+    async fn built_in_resources_stay_what_they_are() {
+        let server = server().await;
+        follow(&server).await.unwrap();
+        commit(&server, &definition("apps", "deployments", true), true, false).await;
+        assert!(!serves(&server, "apps", "deployments"));
+        assert!(server.registry().find("apps", "deployments").is_some());
     }
 }

@@ -3,7 +3,7 @@
 //! deleted, the end of all its objects before its own.
 
 use crate::reconcile::{self, Outcome};
-use crate::{Context, conditions};
+use crate::{Context, conditions, resources};
 use api::{Value, tree};
 use client::{Client, Error, Informer, Resource, WorkQueue, key_of};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 pub fn start(ctx: &Context<'_>) {
     let queue = WorkQueue::new();
-    let definitions = Resource::cluster("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    let definitions = resources::custom_resource_definitions();
     let informer = ctx.informer(&definitions);
     let changed = queue.clone();
     informer.on_change(Arc::new(move |old, new| {

@@ -46,7 +46,7 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
     let mut rows: Vec<(String, Value)> = Vec::new();
     for kind in &kinds {
         let info = kind.info();
-        rows.push((info.plural.to_string(), resource(&**kind)));
+        rows.push((info.plural.to_string(), resource(registry, &**kind)));
         for sub in subresources(&**kind) {
             let name = format!("{}/{}", info.plural, sub.name);
             let row = subresource(&**kind, version, sub, &name);
@@ -66,7 +66,7 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
     Some(list.into())
 }
 
-fn resource(kind: &dyn Kind) -> Value {
+fn resource(registry: &Registry, kind: &dyn Kind) -> Value {
     let info = kind.info();
     let mut row = Map::new();
     row.insert("name", &info.plural);
@@ -81,7 +81,9 @@ fn resource(kind: &dyn Kind) -> Value {
         row.insert("categories", categories);
     }
     if info.verbs.has(Verbs::CREATE.and(Verbs::GET)) {
-        row.insert("storageVersionHash", storage_version_hash(info));
+        // The kind as this version has it works in this version; the registry's is that of the store.
+        let stored = registry.find(&info.group, &info.plural).map_or(info, |kind| kind.info());
+        row.insert("storageVersionHash", storage_version_hash(stored));
     }
     row.into()
 }
