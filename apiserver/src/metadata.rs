@@ -1,6 +1,10 @@
 //! The rules of `metadata`, the same for every kind: what the server sets, what may not change, what is valid.
 
-use api::{Fault, Path, Value, names, tree};
+mod own;
+
+pub use own::{change_faults, new_faults};
+
+use api::{Fault, Path, Value, names};
 use kinds::{Info, NameRule};
 
 const TOTAL_ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
@@ -72,7 +76,7 @@ pub fn finalizers(obj: &Value) -> Vec<&str> {
 }
 
 /// The faults of a new object's metadata.
-pub fn validate(obj: &Value, info: &Info) -> Vec<Fault> {
+fn validate(obj: &Value, info: &Info) -> Vec<Fault> {
     let mut faults = Vec::new();
     let at = Path::new("metadata");
     let (name, generate) = (obj.str_at(&["metadata", "name"]), obj.str_at(&["metadata", "generateName"]));
@@ -244,18 +248,22 @@ fn managed_fields_faults(obj: &Value, at: &Path) -> Vec<Fault> {
     faults
 }
 
-/// The faults that every update is checked for before the kind's own: metadata of the new object with any name that
-/// a path can carry, then what may not change.
-pub fn validate_update(new: &Value, old: &Value, info: &Info) -> Vec<Fault> {
+/// What all kinds are checked for: metadata with any name that a path can carry.
+pub fn common_faults(obj: &Value, info: &Info) -> Vec<Fault> {
     let path_rule = Info { name_rule: NameRule::PathSegment, ..info.clone() };
-    let mut faults = validate(new, &path_rule);
+    validate(obj, &path_rule)
+}
+
+/// The faults that every update is checked for before the kind's own: metadata of the new object, then what may not
+/// change.
+pub fn validate_update(new: &Value, old: &Value, info: &Info) -> Vec<Fault> {
+    let mut faults = common_faults(new, info);
     faults.extend(immutable_faults(new, old));
     faults
 }
 
-/// What may not change in metadata. Upstream checks it once for all kinds and once more in nearly every kind, so that
-/// each fault is listed twice among the causes.
-pub fn immutable_faults(new: &Value, old: &Value) -> Vec<Fault> {
+/// What may not change in metadata, and some of what must be well in any case.
+fn immutable_faults(new: &Value, old: &Value) -> Vec<Fault> {
     let at = Path::new("metadata");
     let mut faults = Vec::new();
     if is_deleting(old) {
@@ -290,6 +298,10 @@ pub fn immutable_faults(new: &Value, old: &Value) -> Vec<Fault> {
             faults.push(Fault::invalid(at.child(field), shown, "field is immutable"));
         }
     }
+    faults.extend(label_faults(new.map_at(&["metadata", "labels"]), &at.child("labels")));
+    faults.extend(annotation_faults(new, &at.child("annotations")));
+    faults.extend(owner_faults(new, &at.child("ownerReferences")));
+    faults.extend(managed_fields_faults(new, &at.child("managedFields")));
     faults
 }
 
@@ -312,12 +324,6 @@ pub fn dedup_owner_references(obj: &mut Value) -> Option<String> {
             dropped.join(", ")
         )
     })
-}
-
-/// `PartialObjectMetadata` of an object.
-pub fn partial(obj: &Value, version: &str) -> Value {
-    let meta = obj.get("metadata").cloned().unwrap_or_else(Value::map);
-    tree!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": meta})
 }
 
 /// An RFC 3339 time `secs` later (or earlier); a text that is no time stays as it is.

@@ -47,10 +47,6 @@ impl Query {
             Some(text) => parse_int(text).map(Some),
         }
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 fn is_true(text: &str) -> bool {

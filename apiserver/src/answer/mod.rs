@@ -2,7 +2,7 @@
 
 pub mod gzip;
 pub mod list;
-mod partial;
+pub mod partial;
 pub mod table;
 
 use crate::call::Call;

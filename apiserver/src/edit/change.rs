@@ -205,7 +205,8 @@ impl Change<'_> {
         let mut faults = Vec::new();
         if is_of_kind(call, new) {
             faults.extend(metadata::validate_update(new, old, call.info()));
-            faults.extend(metadata::immutable_faults(new, old));
+            let builtin = !call.kind.stored_as_json();
+            faults.extend(metadata::change_faults(new, old, call.info(), builtin, self.is_lens()));
         }
         faults.extend(if self.is_lens() {
             call.kind.validate_lens(new, old, &call.cx())

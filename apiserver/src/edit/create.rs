@@ -167,8 +167,12 @@ pub fn refuse_as(call: &Call, obj: &Value, name: &str, faults: &[Fault]) -> Resu
 
 /// All faults of the new object, its warnings, and the plugins that may only refuse.
 async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<(), Status> {
-    let mut faults = if is_of_kind(call, obj) { metadata::validate(obj, call.info()) } else { Vec::new() };
+    let (known, builtin) = (is_of_kind(call, obj), !call.kind.stored_as_json());
+    let mut faults = if known { metadata::new_faults(obj, call.info(), builtin) } else { Vec::new() };
     faults.extend(call.kind.validate(obj, &call.cx()));
+    if faults.is_empty() && known {
+        faults = metadata::common_faults(obj, call.info());
+    }
     refuse_as(call, obj, name, &faults)?;
     warn(call, obj, None);
     admission_check(call, Operation::Create, name, Some(obj), None, dry_run).await

@@ -1,6 +1,6 @@
 //! Frames: one event each, as a line of JSON or as a length and a protobuf `WatchEvent`.
 
-use crate::answer::{self, table};
+use crate::answer::{self, partial, table};
 use crate::call::Call;
 use crate::edit::tidy;
 use crate::negotiate::{Form, Media, Shape};
@@ -100,7 +100,7 @@ impl Frames {
                 table::table(version, meta, columns, vec![table::row(call, version, obj, options.include)?])
             }
             (Shape::Partial(version) | Shape::PartialList(version), _) => {
-                crate::metadata::partial(&obj, version)
+                partial::object(&obj, version)
             }
             _ => stored::to_version(&*call.kind, obj, call.version())?,
         };
