@@ -5,6 +5,7 @@
 //! [`Reader`] and reaches nothing else.
 
 mod chain;
+mod pod_resources;
 mod review;
 
 pub mod plugins;

@@ -51,6 +51,16 @@ impl Review<'_> {
         self.subresource.is_empty() && self.group() == group && self.resource() == resource
     }
 
+    /// True when such an object itself (no subresource) is made.
+    pub fn creates(&self, group: &str, resource: &str) -> bool {
+        self.operation == Operation::Create && self.is(group, resource)
+    }
+
+    /// True when such an object itself is made or changed.
+    pub fn writes(&self, group: &str, resource: &str) -> bool {
+        matches!(self.operation, Operation::Create | Operation::Update) && self.is(group, resource)
+    }
+
     /// 403 in the words of admission: `pods "a" is forbidden: WHY`.
     pub fn forbidden(&self, why: &str) -> api::Status {
         let name = match self.name {
@@ -81,6 +91,10 @@ pub trait Reader: Send + Sync {
         name: &'a str,
     ) -> BoxFuture<'a, Option<Value>>;
 
+    /// The random end of a generated name.
+    fn name_suffix(&self) -> String;
+
     /// All objects of a namespace ("" for all of the cluster).
-    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> BoxFuture<'a, Vec<Value>>;
+    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str)
+    -> BoxFuture<'a, Vec<Value>>;
 }

@@ -51,7 +51,12 @@ pub fn is_needed(call: &Call, new: &Value) -> bool {
 
 /// Claims what the object needs and fills it in, before it is checked. `old` is what is there now; what it no longer
 /// needs is given back. A dry run claims nothing. Writes through a lens change no claims.
-pub async fn make(call: &Call, new: &mut Value, old: Option<&Value>, dry_run: bool) -> Result<Claims, Status> {
+pub async fn make(
+    call: &Call,
+    new: &mut Value,
+    old: Option<&Value>,
+    dry_run: bool,
+) -> Result<Claims, Status> {
     let mut claims = Claims::default();
     if !call.target.subresource.is_empty() {
         return Ok(claims);

@@ -176,6 +176,10 @@ impl admission::Reader for Server {
         self.find(group, resource, namespace, name, true).boxed()
     }
 
+    fn name_suffix(&self) -> String {
+        self.ids.name_suffix()
+    }
+
     fn list<'a>(
         &'a self,
         group: &'a str,

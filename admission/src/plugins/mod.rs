@@ -1,9 +1,20 @@
 //! One file a plugin, listed in `PLUGINS` in upstream's order.
 
+mod default_ingress_class;
+mod default_storage_class;
+mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod persistent_volume_claim_resize;
+mod pod_topology_labels;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
 
 use crate::review::{Reader, Review};
-use api::Status;
+use api::{Status, Value};
 use futures::future::BoxFuture;
 
 /// An admission plugin. A plugin that only refuses leaves `admit` alone, one that only changes leaves `validate`.
@@ -38,4 +49,62 @@ pub trait Plugin: Send + Sync {
 }
 
 /// All plugins, in upstream's order.
-pub static PLUGINS: &[&dyn Plugin] = &[&namespace_lifecycle::NamespaceLifecycle];
+pub static PLUGINS: &[&dyn Plugin] = &[
+    &namespace_lifecycle::NamespaceLifecycle,
+    &limit_ranger::LimitRanger,
+    &service_account::ServiceAccount,
+    &taint_nodes_by_condition::TaintNodesByCondition,
+    &priority::Priority,
+    &default_toleration_seconds::DefaultTolerationSeconds,
+    &default_storage_class::DefaultStorageClass,
+    &storage_object_in_use_protection::StorageObjectInUseProtection,
+    &persistent_volume_claim_resize::PersistentVolumeClaimResize,
+    &runtime_class::RuntimeClass,
+    &default_ingress_class::DefaultIngressClass,
+    &pod_topology_labels::PodTopologyLabels,
+];
+
+/// Appends to a list of the object, making it where missing.
+fn push(object: &mut Value, parents: &[&str], field: &str, item: impl Into<Value>) {
+    let list = object.make_map(parents).entry_or(field, || Value::List(Vec::new()));
+    if let Some(list) = list.as_list_mut() {
+        list.push(item.into());
+    }
+}
+
+/// An object as the server's index has it, or, if it is not there yet, as the store has it.
+async fn find(
+    reader: &dyn Reader,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> Option<Value> {
+    match reader.get(group, resource, namespace, name).await {
+        Some(found) => Some(found),
+        None => reader.get_latest(group, resource, namespace, name).await,
+    }
+}
+
+/// Of the classes that an annotation marks as default the newest; of those made in the same second the first by name.
+async fn default_class(
+    reader: &dyn Reader,
+    group: &str,
+    resource: &str,
+    annotations: &[&str],
+) -> Option<String> {
+    let marked = |class: &&Value| {
+        annotations.iter().any(|name| class.str_at(&["metadata", "annotations", name]) == "true")
+    };
+    let classes = reader.list(group, resource, "").await;
+    let rank = |class: &&Value| {
+        let made =
+            api::time::parse(class.str_at(&["metadata", "creationTimestamp"])).map_or(0, |time| time.secs);
+        (std::cmp::Reverse(made), class.str_at(&["metadata", "name"]).to_owned())
+    };
+    let newest = classes.iter().filter(marked).min_by_key(rank)?;
+    Some(newest.str_at(&["metadata", "name"]).to_owned())
+}
+
+#[cfg(test)]
+mod testing;

@@ -51,7 +51,9 @@ impl Plugin for NamespaceLifecycle {
             };
             match found {
                 None => Err(Status::not_found("", "namespaces", name)),
-                Some(found) if found.str_at(&["status", "phase"]) == "Terminating" => Err(terminating(review, &found)),
+                Some(found) if found.str_at(&["status", "phase"]) == "Terminating" => {
+                    Err(terminating(review, &found))
+                }
                 Some(_) => Ok(()),
             }
         })

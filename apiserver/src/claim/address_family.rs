@@ -167,7 +167,8 @@ fn too_many_for_single(service: &Value) -> Vec<Fault> {
     let two = [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")];
     let two = two.iter().filter(|(field, _)| texts(service, field).len() == 2);
     two.map(|(_, what)| {
-        let detail = format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
+        let detail =
+            format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
         Fault::invalid("spec.ipFamilyPolicy", policy(service), detail)
     })
     .collect()
@@ -189,7 +190,11 @@ fn infer_families(service: &mut Value) -> Vec<Fault> {
             IPV4 => families.push(IPV4.to_owned()),
             other => {
                 let detail = format!("{other} is not configured on this cluster");
-                faults.push(Fault::invalid(Path::new("spec").child("clusterIPs").index(i), ips.clone(), detail));
+                faults.push(Fault::invalid(
+                    Path::new("spec").child("clusterIPs").index(i),
+                    ips.clone(),
+                    detail,
+                ));
             }
         }
     }
@@ -238,7 +243,9 @@ fn cluster_ip_faults(service: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     match (service.str_at(&["spec", "clusterIP"]), ips.first()) {
         ("", None) => {}
-        ("", Some(_)) => faults.push(Fault::invalid(&at, shown(), "must be empty when `clusterIP` is not specified")),
+        ("", Some(_)) => {
+            faults.push(Fault::invalid(&at, shown(), "must be empty when `clusterIP` is not specified"))
+        }
         (_, None) => faults.push(Fault::required(&at, "")),
         (one, Some(first)) if one != *first => {
             faults.push(Fault::invalid(&at, shown(), "first value must match `clusterIP`"));
@@ -310,7 +317,8 @@ mod tests {
 
     fn settled(mut service: Value) -> Result<Value, Vec<String>> {
         pair_cluster_ips(&mut service, None);
-        settle(&mut service, None).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        settle(&mut service, None)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         Ok(service)
     }
 
@@ -344,7 +352,9 @@ mod tests {
         let dual = tree!({"spec": {"ipFamilyPolicy": "RequireDualStack"}});
         assert_eq!(
             settled(dual).unwrap_err(),
-            ["spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"]
+            [
+                "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"
+            ]
         );
         let v6 = tree!({"spec": {"clusterIP": "fd00::1"}});
         assert_eq!(
@@ -355,7 +365,8 @@ mod tests {
 
     #[test]
     fn an_update_that_leaves_addresses_out_keeps_them() {
-        let old = tree!({"spec": {"type": "ClusterIP", "clusterIP": "10.96.1.1", "clusterIPs": ["10.96.1.1"]}});
+        let old =
+            tree!({"spec": {"type": "ClusterIP", "clusterIP": "10.96.1.1", "clusterIPs": ["10.96.1.1"]}});
         let mut new = tree!({"spec": {"type": "ClusterIP"}});
         keep_allocated(&mut new, &old);
         pair_cluster_ips(&mut new, Some(&old));

@@ -93,7 +93,12 @@ fn is_ready(service_cidr: &Value) -> bool {
 }
 
 /// Claims the addresses of a new Service.
-pub async fn claim(call: &Call, service: &mut Value, dry_run: bool, claims: &mut Claims) -> Result<(), Status> {
+pub async fn claim(
+    call: &Call,
+    service: &mut Value,
+    dry_run: bool,
+    claims: &mut Claims,
+) -> Result<(), Status> {
     if is_external_name(service) || is_headless(service) {
         return Ok(());
     }
@@ -144,7 +149,9 @@ pub async fn change(
 /// Gives the addresses of a Service back, as far as they are recorded as its own.
 pub async fn release(call: &Call, old: &Value, claims: &mut Claims) {
     let Some(kind) = kind(call) else { return };
-    for ip in texts(old, "clusterIPs").into_iter().filter(|ip| !matches!(*ip, "" | super::address_family::NONE)) {
+    for ip in
+        texts(old, "clusterIPs").into_iter().filter(|ip| !matches!(*ip, "" | super::address_family::NONE))
+    {
         let key = key(call, &*kind, ip);
         let Ok(Some(entry)) = call.server.store.get(&key).await else { continue };
         let Ok(object) = stored::decode(&*kind, &entry) else { continue };
@@ -182,7 +189,8 @@ async fn any(
         for ip in range.candidates(&|end| call.server.ids.below(end)) {
             let ip = ip.to_string();
             let key = key(call, &*kind, &ip);
-            let found = call.server.store.get_stale(&key).await.map_err(|e| crate::edit::store_failure(&e))?;
+            let found =
+                call.server.store.get_stale(&key).await.map_err(|e| crate::edit::store_failure(&e))?;
             if found.is_none() {
                 let value = record(call, &*kind, &ip, service)?;
                 claims.take(key, value);

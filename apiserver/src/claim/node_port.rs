@@ -53,7 +53,8 @@ fn health_check(service: &Value) -> i64 {
 }
 
 fn set_node_port(service: &mut Value, at: usize, number: i64) {
-    let port = service.at_mut(&["spec", "ports"]).and_then(Value::as_list_mut).and_then(|ports| ports.get_mut(at));
+    let port =
+        service.at_mut(&["spec", "ports"]).and_then(Value::as_list_mut).and_then(|ports| ports.get_mut(at));
     if let Some(port) = port {
         port.set(&["nodePort"], number);
     }
@@ -165,7 +166,9 @@ impl<'a> Ports<'a> {
         if asked == 0 {
             return match self.any().await {
                 Ok(port) => Ok(port),
-                Err(refusal) => Err(Status::internal(format!("failed to allocate a nodePort: {}", refusal.text()?))),
+                Err(refusal) => {
+                    Err(Status::internal(format!("failed to allocate a nodePort: {}", refusal.text()?)))
+                }
             };
         }
         match self.take(asked).await {
@@ -184,7 +187,9 @@ impl<'a> Ports<'a> {
                 Ok(port) => port,
                 Err(refusal) => {
                     let why = refusal.text()?;
-                    return Err(Status::internal(format!("failed to allocate a HealthCheck NodePort 0: {why}")));
+                    return Err(Status::internal(format!(
+                        "failed to allocate a HealthCheck NodePort 0: {why}"
+                    )));
                 }
             };
             service.set(&["spec", "healthCheckNodePort"], port);
@@ -194,7 +199,9 @@ impl<'a> Ports<'a> {
             Ok(()) => Ok(()),
             Err(refusal) => {
                 let why = refusal.text()?;
-                Err(Status::internal(format!("failed to allocate requested HealthCheck NodePort {asked}: {why}")))
+                Err(Status::internal(format!(
+                    "failed to allocate requested HealthCheck NodePort {asked}: {why}"
+                )))
             }
         }
     }
@@ -296,8 +303,10 @@ mod tests {
 
     #[test]
     fn ports_keep_their_node_port_by_name() {
-        let old = tree!({"spec": {"ports": [{"name": "a", "nodePort": 30100}, {"name": "b", "nodePort": 30200}]}});
-        let mut new = tree!({"spec": {"ports": [{"name": "b"}, {"name": "a"}, {"name": "c", "nodePort": 30100}]}});
+        let old =
+            tree!({"spec": {"ports": [{"name": "a", "nodePort": 30100}, {"name": "b", "nodePort": 30200}]}});
+        let mut new =
+            tree!({"spec": {"ports": [{"name": "b"}, {"name": "a"}, {"name": "c", "nodePort": 30100}]}});
         keep(&mut new, &old);
         let ports: Vec<i64> = new.list_at(&["spec", "ports"]).iter().map(node_port).collect();
         assert_eq!(ports, [30200, 0, 30100]);
@@ -307,7 +316,9 @@ mod tests {
     fn only_local_load_balancers_check_health() {
         let local = tree!({"spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}});
         assert!(wants_health_check(&local) && wants_all(&local));
-        assert!(!wants_health_check(&tree!({"spec": {"type": "NodePort", "externalTrafficPolicy": "Local"}})));
+        assert!(!wants_health_check(
+            &tree!({"spec": {"type": "NodePort", "externalTrafficPolicy": "Local"}})
+        ));
         let spared = tree!({"spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false}});
         assert!(!wants_all(&spared) && has_ports(&spared));
     }
