@@ -75,8 +75,11 @@ fn type_and_metadata(flavor: Flavor, descriptions: &Descriptions, metadata: &str
     out.insert("apiVersion", tree!({"description": text("apiVersion"), "type": "string"}));
     out.insert("kind", tree!({"description": text("kind"), "type": "string"}));
     let reference = tree!({"$ref": flavor.reference(&meta(metadata))});
-    let described = if metadata == "ListMeta" { "ConfigMapList" } else { "ConfigMap" };
-    let about = descriptions.field(&format!("io.k8s.api.core.v1.{described}"), "metadata");
+    // The same words everywhere; there are none for lists.
+    let about = match metadata {
+        "ObjectMeta" => descriptions.field("io.k8s.api.core.v1.PodTemplateSpec", "metadata"),
+        _ => "",
+    };
     let metadata = match flavor {
         Flavor::V2 => {
             let mut out = reference;
