@@ -103,11 +103,14 @@ async fn attempt(
     if matches!(grace, Grace::Running) {
         return Ok((Written { object: old, entry: Some(entry), created: false }, false));
     }
-    settle_finalizers(call, &mut obj, options);
     let held_by_kind = call.kind.begin_deletion(&mut obj, &call.now);
-    let held = held_by_kind || !metadata::finalizers(&obj).is_empty();
+    if held_by_kind && metadata::is_deleting(&old) {
+        return Ok((Written { object: old, entry: Some(entry), created: false }, false));
+    }
     // Kinds with phases of their own may have marked it already.
-    let marked = metadata::is_deleting(&obj) && !metadata::is_deleting(&old);
+    let marked = metadata::is_deleting(&obj) && !metadata::is_deleting(&old) && matches!(grace, Grace::Over);
+    settle_finalizers(call, &mut obj, options);
+    let held = held_by_kind || marked || !metadata::finalizers(&obj).is_empty();
     if held && !marked && matches!(grace, Grace::Over) {
         mark(&mut obj, &old, &call.now);
     }

@@ -105,9 +105,14 @@ impl Kind for Namespace {
         vec![("status.phase", obj.str_at(&["status", "phase"]).to_owned())]
     }
 
-    fn begin_deletion(&self, obj: &mut Value, _now: &str) -> bool {
+    /// The first request only starts the end; later ones wait for the last of `spec.finalizers`.
+    fn begin_deletion(&self, obj: &mut Value, now: &str) -> bool {
+        if obj.at(&["metadata", "deletionTimestamp"]).is_some() {
+            return self.stays_while_deleting(obj);
+        }
+        obj.set(&["metadata", "deletionTimestamp"], now);
         obj.set(&["status", "phase"], "Terminating");
-        self.stays_while_deleting(obj)
+        true
     }
 
     fn stays_while_deleting(&self, obj: &Value) -> bool {
@@ -146,8 +151,9 @@ mod tests {
     #[test]
     fn it_goes_when_its_own_finalizers_are_gone() {
         let mut namespace = tree!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
-        assert!(Namespace::new().begin_deletion(&mut namespace, ""));
+        assert!(Namespace::new().begin_deletion(&mut namespace, "2026-01-01T00:00:00Z"));
         assert_eq!(namespace.str_at(&["status", "phase"]), "Terminating");
+        assert_eq!(namespace.str_at(&["metadata", "deletionTimestamp"]), "2026-01-01T00:00:00Z");
         namespace.unset(&["spec", "finalizers"]);
         assert!(!Namespace::new().stays_while_deleting(&namespace));
     }
