@@ -112,9 +112,9 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<For
     }
     for clause in clauses(accept) {
         for media in [Media::Json, Media::Yaml, Media::Protobuf] {
-            let matches = (clause.ty == "application" && clause.subtype == media.subtype())
-                || (clause.ty == "application" && clause.subtype == "*")
-                || (clause.ty == "*" && clause.subtype == "*");
+            let whole =
+                clause.ty == "application" && (clause.subtype == media.subtype() || clause.subtype == "*");
+            let matches = whole || (clause.ty == "*" && clause.subtype == "*");
             if !matches {
                 continue;
             }
@@ -257,6 +257,10 @@ mod tests {
         };
         assert!(routed("text/html, application/json;as=Table").is_ok());
         assert!(routed("*/*").is_ok());
-        assert!(routed("application/*").unwrap_err().ends_with("application/vnd.kubernetes.protobuf;stream=watch"));
+        assert!(
+            routed("application/*")
+                .unwrap_err()
+                .ends_with("application/vnd.kubernetes.protobuf;stream=watch")
+        );
     }
 }

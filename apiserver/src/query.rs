@@ -233,22 +233,25 @@ impl ListOptions {
     fn watch_faults(&self) -> Vec<Fault> {
         const FIELD: &str = "resourceVersionMatch";
         let mut faults = Vec::new();
-        let set = !self.version_match.is_empty();
-        if self.send_initial_events.is_some() {
-            if self.version_match != "NotOlderThan" {
-                let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-                faults.push(Fault::forbidden(FIELD, detail));
-            }
-            if set && self.version_match != "NotOlderThan" {
-                faults.push(Fault::not_supported(FIELD, self.version_match.as_str(), &["NotOlderThan"]));
-            }
-        } else if set {
+        let (given, is_set) = (self.version_match.as_str(), !self.version_match.is_empty());
+        // Watches from no version in particular begin with the initial events, as if asked to.
+        let implied = !is_set
+            && self.send_initial_events.is_none()
+            && matches!(self.resource_version.as_str(), "" | "0");
+        if self.send_initial_events.is_some() && given != "NotOlderThan" {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            faults.push(Fault::forbidden(FIELD, detail));
+        }
+        if is_set && self.send_initial_events.is_none() {
             let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             faults.push(Fault::forbidden(FIELD, detail));
         }
-        if !self.continue_token.is_empty() {
-            faults
-                .push(Fault::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+        if is_set && given != "NotOlderThan" {
+            faults.push(Fault::not_supported(FIELD, given, &["NotOlderThan"]));
+        }
+        if (is_set || implied) && !self.continue_token.is_empty() {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            faults.push(Fault::forbidden(FIELD, detail));
         }
         faults
     }

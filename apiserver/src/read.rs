@@ -36,7 +36,7 @@ pub async fn get(call: &Call) -> Result<Arc<Entry>, Status> {
     let wanted = call.query.text("resourceVersion");
     let key = call.key(name);
     if !matches!(wanted, "" | "0") {
-        let revision = parse_version(wanted).map_err(|why| Status::unclassified(why))?;
+        let revision = parse_version(wanted).map_err(Status::unclassified)?;
         wait_for(call, revision).await?;
     }
     let found = call.server.store.get(&key).await.map_err(|e| edit::store_failure(&e))?;

@@ -42,7 +42,8 @@ fn of_objects(
         }
         Shape::PartialList(version) => {
             let items = objects.map(|obj| obj.map(|obj| partial::object(&obj, version)));
-            let items = Value::List(items.collect::<Result<Vec<_>, _>>()?);
+            let items = items.collect::<Result<Vec<_>, _>>()?;
+            let items = if items.is_empty() { Value::Null } else { Value::List(items) };
             let api_version = format!("meta.k8s.io/{version}");
             let list = object!({
                 "kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": meta, "items": items
