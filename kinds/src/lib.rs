@@ -8,6 +8,7 @@ mod info;
 pub mod internal_form;
 mod kind;
 pub mod lens;
+pub mod metadata_checks;
 pub mod print;
 mod registry;
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use api::{Value, json};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::rand::SystemRandom;
+// A signature's nonce must be unguessable: it comes from the system, seeded runs or not.
+use ring::rand as system;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
@@ -29,8 +30,9 @@ impl Signer {
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         let body: String = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
         let der = STANDARD.decode(body).map_err(|e| format!("the service-account key is no PEM: {e}"))?;
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &SystemRandom::new())
-            .map_err(|e| format!("the service-account key cannot be used: {e}"))?;
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &system::SystemRandom::new())
+                .map_err(|e| format!("the service-account key cannot be used: {e}"))?;
         let mut public = P256_PREFIX.to_vec();
         public.extend_from_slice(key.public_key().as_ref());
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(&public));
@@ -41,8 +43,10 @@ impl Signer {
     /// A token that says `claims`.
     pub fn sign(&self, claims: &Value) -> Result<String, String> {
         let message = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(json::to_vec(claims)));
-        let signature =
-            self.key.sign(&SystemRandom::new(), message.as_bytes()).map_err(|_| "cannot sign".to_owned())?;
+        let signature = self
+            .key
+            .sign(&system::SystemRandom::new(), message.as_bytes())
+            .map_err(|_| "cannot sign".to_owned())?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
@@ -68,7 +72,8 @@ mod tests {
 
     fn signer() -> Signer {
         let der =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &system::SystemRandom::new())
+                .unwrap();
         Signer::from_pem(&format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(der.as_ref())

@@ -8,9 +8,9 @@ use http::Method;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
 use stdx::Time;
 use store::Store;
+use tokio::time::Instant;
 
 /// What the server counts.
 #[derive(Default)]
