@@ -179,7 +179,8 @@ fn raw_tree(expected: &Expected<'_>, body: &Bytes, media: Media) -> Result<Raw, 
                 )
             })?;
             meta_shape(expected.kind, &value, body)?;
-            let duplicates = duplicates.iter().map(|at| format!("duplicate field {}", api::quote(at))).collect();
+            let duplicates =
+                duplicates.iter().map(|at| format!("duplicate field {}", api::quote(at))).collect();
             Ok(Raw { value, duplicates })
         }
         Media::Yaml => {
@@ -227,10 +228,6 @@ fn meta_shape(kind: &str, value: &Value, body: &[u8]) -> Result<(), Status> {
 }
 
 fn proto_tree(expected: &Expected<'_>, body: &[u8]) -> Result<Value, Status> {
-    if !body.starts_with(b"k8s\0") {
-        let text = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
-        return Err(unrecognized(expected.kind, text, body));
-    }
     let envelope = proto::unwrap(body).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
     check_type(expected, envelope.api_version, envelope.kind)?;
     let mut value =
