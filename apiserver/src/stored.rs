@@ -195,6 +195,20 @@ pub fn json(kind: &dyn Kind, entry: &Entry, version: &str) -> Result<Bytes, Stat
     Ok(parts.json.get_or_init(|| bytes).clone())
 }
 
+/// The protobuf message of a stored value in a served version, with its resource version and without its envelope:
+/// a copy of what is stored. Nothing where the stored bytes are of another version, or no protobuf.
+pub fn message(kind: &dyn Kind, entry: &Entry, version: &str) -> Option<Vec<u8>> {
+    let info = kind.info();
+    if kind.stored_as_json() || kind.grows_when_read() || version != info.storage_version.as_str() {
+        return None;
+    }
+    let envelope = proto::unwrap(&entry.value).ok()?;
+    if envelope.api_version != info.api_version(version) {
+        return None;
+    }
+    proto::set_resource_version(envelope.raw, &entry.mod_revision.to_string()).ok()
+}
+
 /// Remembers the JSON of an object of a built-in kind that was just written. (A custom object may have lost something
 /// on its way through the stored version.)
 pub fn remember_json(kind: &dyn Kind, entry: &Entry, object: &Value) {

@@ -5,7 +5,9 @@ use crate::call::Call;
 use crate::negotiate::{Form, Media, Shape};
 use crate::read::List;
 use crate::stored;
-use api::{Map, Status, Value, json, tree as object};
+use api::{Map, Status, Value, json, proto, schema, tree as object};
+use std::sync::Arc;
+use store::Entry;
 
 /// The answer to a list.
 pub fn list(call: &Call, form: Form, list: &List) -> Result<Answer, Status> {
@@ -13,8 +15,25 @@ pub fn list(call: &Call, form: Form, list: &List) -> Result<Answer, Status> {
     if form.media == Media::Json && form.shape == Shape::Whole && !form.pretty {
         return spliced(call, &meta, list);
     }
+    if form.media == Media::Protobuf
+        && form.shape == Shape::Whole
+        && let Some(bytes) = messages(call, &meta, list)
+    {
+        return Ok(bytes_of(200, form.media.content_type(), bytes.into()));
+    }
     let objects = list.entries.iter().map(|entry| stored::decode(&*call.kind, entry));
     of_objects(call, form, meta, objects)
+}
+
+/// The list in its protobuf envelope, from the items' stored messages; nothing where they cannot be copied.
+fn messages(call: &Call, meta: &Value, list: &List) -> Option<Vec<u8>> {
+    let message = |entry: &Arc<Entry>| stored::message(&*call.kind, entry, call.version());
+    let items = list.entries.iter().map(message).collect::<Option<Vec<_>>>()?;
+    let ty = schema::builtin().find("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")?;
+    let meta = proto::encode(schema::builtin(), ty, meta);
+    let raw = proto::list(&meta, items.iter().map(Vec::as_slice));
+    let info = call.info();
+    Some(proto::wrap(&info.api_version(call.version()), &info.list_kind, &raw))
 }
 
 /// A list of objects in the stored version that are not in the store any more (the answer to deleting a collection).

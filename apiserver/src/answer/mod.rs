@@ -23,7 +23,20 @@ pub fn entry(call: &Call, form: Form, entry: &Entry) -> Result<Answer, Status> {
     if form.media == Media::Json && form.shape == Shape::Whole && !form.pretty {
         return Ok(json_bytes(200, stored::json(&*call.kind, entry, call.version())?));
     }
+    if form.media == Media::Protobuf
+        && form.shape == Shape::Whole
+        && let Some(bytes) = enveloped(call, entry)
+    {
+        return Ok(bytes_of(200, form.media.content_type(), bytes.into()));
+    }
     object(call, form, 200, stored::decode(&*call.kind, entry)?)
+}
+
+/// A stored object in its protobuf envelope, where that is a copy of what is stored.
+pub fn enveloped(call: &Call, entry: &Entry) -> Option<Vec<u8>> {
+    let message = stored::message(&*call.kind, entry, call.version())?;
+    let info = call.info();
+    Some(proto::wrap(&info.api_version(call.version()), &info.kind, &message))
 }
 
 /// The outcome of a write.

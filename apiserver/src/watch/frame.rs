@@ -50,6 +50,13 @@ impl Frames {
             json_frame(ty, &stored::json(&*call.kind, entry, call.version())?, out);
             return Ok(());
         }
+        if self.form.media == Media::Protobuf
+            && self.form.shape == Shape::Whole
+            && let Some(bytes) = answer::enveloped(call, entry)
+        {
+            out.extend_from_slice(&proto::watch_frame(ty, &bytes));
+            return Ok(());
+        }
         self.object(call, ty, stored::decode(&*call.kind, entry)?, out)
     }
 
@@ -99,9 +106,7 @@ impl Frames {
                 let meta = tree!({"resourceVersion": obj.str_at(&["metadata", "resourceVersion"])});
                 table::table(version, meta, columns, vec![table::row(call, version, obj, options.include)?])
             }
-            (Shape::Partial(version) | Shape::PartialList(version), _) => {
-                partial::object(&obj, version)
-            }
+            (Shape::Partial(version) | Shape::PartialList(version), _) => partial::object(&obj, version),
             _ => stored::to_version(&*call.kind, obj, call.version())?,
         };
         self.write(ty, &shaped, out)
