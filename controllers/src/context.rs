@@ -1,5 +1,6 @@
 //! What a controller is given when it starts.
 
+use crate::heads::Heads;
 use crate::{Connect, Recorder, Settings};
 use client::{Client, Informer, Informers, Resource};
 use stdx::Clock;
@@ -15,6 +16,8 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// More clients, for who needs connections of its own.
     pub connect: &'a Connect,
+    /// Comings and goings of all objects.
+    pub(crate) heads: Heads,
     /// Who the controller is.
     pub identity: String,
 }

@@ -5,25 +5,40 @@
 //! resource.
 
 mod bootstrap;
+mod cluster_role_aggregation;
 mod conditions;
 mod context;
 mod custom_resource_definition;
+mod daemon_set;
 mod deployment;
 mod discovery;
+mod disruption;
+mod endpoint_slice;
+mod endpoints;
 mod event_recorder;
 mod garbage_collector;
+mod heads;
+mod history;
+mod job;
 mod kubernetes_service;
 mod namespace;
+mod node_fit;
 mod owner;
 mod pod_batch;
+mod pod_gc;
 mod pods;
 mod reconcile;
 mod replica_set;
+mod resource_quota;
 mod resources;
 mod root_ca;
 mod service_account;
+mod service_pods;
+mod stateful_set;
 mod status;
 mod template_hash;
+mod ttl_after_finished;
+mod volume_protection;
 
 pub use bootstrap::bootstrap;
 pub use context::Context;
@@ -88,12 +103,25 @@ const CONTROLLERS: &[Controller] = &[
     controller("replicaset-controller", replica_set::start),
     controller("replication-controller", replica_set::start_replication_controller),
     controller("deployment-controller", deployment::start),
+    controller("statefulset-controller", stateful_set::start),
+    controller("daemon-set-controller", daemon_set::start),
+    controller("job-controller", job::start),
+    controller("ttl-after-finished-controller", ttl_after_finished::start),
+    controller("pod-garbage-collector", pod_gc::start),
+    controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),
+    controller("endpoint-controller", endpoints::start),
+    controller("endpointslice-controller", endpoint_slice::start),
+    controller("disruption-controller", disruption::start),
+    controller("resourcequota-controller", resource_quota::start),
+    controller("pvc-protection-controller", volume_protection::start_claims),
+    controller("pv-protection-controller", volume_protection::start_volumes),
 ];
 
 /// Starts control loops. They end with the runtime.
 pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
     let own = Informers::new(connect(API_SERVER));
     let shared = Informers::new(connect(WATCHER));
+    let heads = heads::Heads::default();
     for controller in CONTROLLERS.iter().filter(|c| parts == Parts::All || c.part == parts) {
         let (identity, informers) = match controller.part {
             Parts::ApiServer => (API_SERVER.to_owned(), &own),
@@ -101,6 +129,14 @@ pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
         };
         let client = connect(&identity);
         let recorder = Recorder::new(client.clone(), controller.name, settings.clock.clone());
-        (controller.start)(&Context { client, informers, recorder, settings, connect, identity });
+        (controller.start)(&Context {
+            client,
+            informers,
+            recorder,
+            settings,
+            connect,
+            identity,
+            heads: heads.clone(),
+        });
     }
 }

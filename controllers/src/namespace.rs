@@ -5,20 +5,29 @@ use crate::discovery::Discovered;
 use crate::service_account::follow_namespaces;
 use crate::{Context, discovery, reconcile};
 use api::{Value, tree};
-use client::{Client, Error, Resource, WorkQueue};
+use client::{Client, Error, EventKind, Resource, WorkQueue};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use stdx::Clock;
 
 const FINALIZER: &str = "kubernetes";
-/// How soon a namespace that is not empty yet is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How soon a namespace is looked at again after something in it went: what goes, goes in groups.
+const SETTLE: Duration = Duration::from_millis(20);
+/// How soon one that is not empty is looked at again although nothing in it went.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
     let client = context.client.clone();
     let namespaces = follow_namespaces(context, &queue);
-    let again = queue.clone();
+    let (again, gone, known) = (queue.clone(), queue.clone(), namespaces.cache().clone());
+    context.heads.listen(Arc::new(move |_, event| {
+        let namespace = event.meta.namespace.as_str();
+        if event.kind == EventKind::Deleted && known.get(namespace).is_some_and(|ns| is_leaving(&ns)) {
+            gone.add_after(namespace, SETTLE);
+        }
+    }));
     reconcile::run("namespace", &queue, 8, move |name| {
         let (client, namespaces, again) = (client.clone(), namespaces.clone(), again.clone());
         async move {

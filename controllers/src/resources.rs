@@ -45,7 +45,6 @@ cluster! {
     namespaces: "" "namespaces";
     nodes: "" "nodes";
     persistent_volumes: "" "persistentvolumes";
-    cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
     custom_resource_definitions: "apiextensions.k8s.io" "customresourcedefinitions";
-    storage_classes: "storage.k8s.io" "storageclasses";
+    cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
 }

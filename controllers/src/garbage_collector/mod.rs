@@ -8,6 +8,7 @@ mod graph;
 mod monitor;
 
 use crate::discovery::{self, Discovered};
+use crate::heads::Heads;
 use crate::reconcile::{self, Outcome};
 use crate::{Connect, Context, Recorder};
 use client::{Client, Resource, WorkQueue};
@@ -35,6 +36,7 @@ struct Shared {
     client: Client,
     recorder: Recorder,
     connect: Connect,
+    heads: Heads,
     identity: String,
     graph: Mutex<Graph>,
     kinds: Mutex<Kinds>,
@@ -58,6 +60,7 @@ pub fn start(context: &Context<'_>) {
         client: context.client.clone(),
         recorder: context.recorder.clone(),
         connect: context.connect.clone(),
+        heads: context.heads.clone(),
         identity: context.identity.clone(),
         graph: Mutex::default(),
         kinds: Mutex::default(),

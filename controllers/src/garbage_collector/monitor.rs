@@ -59,6 +59,7 @@ impl Monitor {
                 }
                 continue;
             }
+            self.shared.heads.tell(&self.resource, &event);
             let tasks = self.shared.graph.lock().observe(&self.resource, event.kind, event.meta);
             self.shared.add(tasks);
             if seen.is_none() && self.changes_kinds() {
