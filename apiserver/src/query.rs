@@ -299,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn watches_without_a_version_ask_for_initial_events() {
+        let faults = |text: &str| ListOptions::read(&Query::parse(text), true).err().map(|s| s.message);
+        assert_eq!(faults("continue=x&resourceVersion=5"), None);
+        let refused = faults("continue=x").unwrap();
+        assert!(refused.ends_with("resourceVersionMatch is forbidden when continue is provided"), "{refused}");
+        assert!(faults("sendInitialEvents=true").unwrap().contains("requires setting resourceVersionMatch"));
+    }
+
+    #[test]
     fn numbers_that_are_none_are_bad_requests() {
         let status = Query::parse("limit=x").integer("limit").unwrap_err();
         assert_eq!(status.message, "strconv.ParseInt: parsing \"x\": invalid syntax");

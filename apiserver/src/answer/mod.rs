@@ -41,9 +41,8 @@ pub fn enveloped(call: &Call, entry: &Entry) -> Option<Vec<u8>> {
 
 /// The outcome of a write.
 pub fn written(call: &Call, form: Form, code: u16, mut written: Written) -> Result<Answer, Status> {
-    if written.entry.is_some() {
-        stored::as_read(&*call.kind, &mut written.object)?;
-    }
+    // Dry runs answer with what would be read as well.
+    stored::as_read(&*call.kind, &mut written.object)?;
     let same_version = call.version() == call.info().storage_version.as_str();
     match written.entry {
         Some(entry)
