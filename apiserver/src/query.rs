@@ -303,7 +303,10 @@ mod tests {
         let faults = |text: &str| ListOptions::read(&Query::parse(text), true).err().map(|s| s.message);
         assert_eq!(faults("continue=x&resourceVersion=5"), None);
         let refused = faults("continue=x").unwrap();
-        assert!(refused.ends_with("resourceVersionMatch is forbidden when continue is provided"), "{refused}");
+        assert!(
+            refused.ends_with("resourceVersionMatch is forbidden when continue is provided"),
+            "{refused}"
+        );
         assert!(faults("sendInitialEvents=true").unwrap().contains("requires setting resourceVersionMatch"));
     }
 
