@@ -50,7 +50,11 @@ impl Fault {
         Fault::new(FaultKind::Invalid, field, Value::from(UNSHOWN), detail)
     }
 
-    pub fn type_invalid(field: impl fmt::Display, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+    pub fn type_invalid(
+        field: impl fmt::Display,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
         Fault::new(FaultKind::TypeInvalid, field, value.into(), detail)
     }
 
@@ -69,8 +73,11 @@ impl Fault {
     /// `supported` is printed in the order given (upstream sorts most, not all).
     pub fn not_supported(field: impl fmt::Display, value: impl Into<Value>, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|s| quote(s)).collect();
-        let detail =
-            if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        let detail = if quoted.is_empty() {
+            String::new()
+        } else {
+            format!("supported values: {}", quoted.join(", "))
+        };
         Fault::new(FaultKind::NotSupported, field, value.into(), detail)
     }
 
@@ -224,7 +231,10 @@ mod tests {
             Fault::not_supported("type", "x", &["A", "B"]).to_string(),
             "type: Unsupported value: \"x\": supported values: \"A\", \"B\""
         );
-        assert_eq!(Fault::invalid_unshown("r", "one is required").to_string(), "r: Invalid value: one is required");
+        assert_eq!(
+            Fault::invalid_unshown("r", "one is required").to_string(),
+            "r: Invalid value: one is required"
+        );
         assert_eq!(Fault::too_many("l", 3, 1).to_string(), "l: Too many: 3: must have at most 1 item");
     }
 }

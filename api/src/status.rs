@@ -44,12 +44,30 @@ pub fn qualified(group: &str, resource: &str) -> String {
 impl Status {
     /// A failure without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Status { code, reason, message: message.into(), details: None, retry_after_secs: None, continue_token: None }
+        Status {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            retry_after_secs: None,
+            continue_token: None,
+        }
     }
 
-    fn about(code: u16, reason: &'static str, group: &str, resource: &str, name: &str, message: String) -> Self {
-        let details =
-            Details { name: name.to_owned(), group: group.to_owned(), kind: resource.to_owned(), ..Details::default() };
+    fn about(
+        code: u16,
+        reason: &'static str,
+        group: &str,
+        resource: &str,
+        name: &str,
+        message: String,
+    ) -> Self {
+        let details = Details {
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind: resource.to_owned(),
+            ..Details::default()
+        };
         Status { details: Some(Box::new(details)), ..Status::new(code, reason, message) }
     }
 
@@ -87,8 +105,11 @@ impl Status {
 
     /// 405 for a verb that the resource does not have.
     pub fn method_not_allowed() -> Self {
-        let mut status =
-            Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        let mut status = Status::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        );
         status.details = Some(Box::default());
         status
     }
@@ -101,7 +122,8 @@ impl Status {
 
     /// 409: `Operation cannot be fulfilled on pods "a": WHY`.
     pub fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(group, resource));
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(group, resource));
         Status::about(409, "Conflict", group, resource, name, message)
     }
 
@@ -196,7 +218,9 @@ pub fn success(details: Option<Details>) -> Value {
 impl Details {
     fn to_value(&self, retry_after_secs: Option<u32>) -> Value {
         let mut map = Map::new();
-        for (key, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)] {
+        for (key, text) in
+            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
+        {
             if !text.is_empty() {
                 map.insert(key, text.as_str());
             }

@@ -460,7 +460,8 @@ mod tests {
     #[test]
     fn big_maps_find_every_key_sorted_or_not() {
         for rev in [false, true] {
-            let pairs = (0..200).map(|i| (Str::from(format!("k{:03}", if rev { 199 - i } else { i })), Value::Int(i)));
+            let pairs = (0..200)
+                .map(|i| (Str::from(format!("k{:03}", if rev { 199 - i } else { i })), Value::Int(i)));
             let mut map = Map::from_pairs(pairs.collect());
             assert_eq!(map.get("k007"), Some(&Value::Int(if rev { 192 } else { 7 })));
             map.insert("a", 1);
@@ -472,7 +473,8 @@ mod tests {
 
     #[test]
     fn of_equal_keys_the_last_value_wins() {
-        let map = Map::from_pairs(vec![("b".into(), 1.into()), ("a".into(), 2.into()), ("b".into(), 3.into())]);
+        let map =
+            Map::from_pairs(vec![("b".into(), 1.into()), ("a".into(), 2.into()), ("b".into(), 3.into())]);
         assert_eq!(map.len(), 2);
         assert_eq!(map.get("b"), Some(&Value::Int(3)));
     }

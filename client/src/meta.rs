@@ -114,7 +114,9 @@ impl Owner {
                 "kind" => owner.kind = text(cursor)?,
                 "name" => owner.name = text(cursor)?,
                 "uid" => owner.uid = text(cursor)?,
-                "blockOwnerDeletion" if cursor.peek()? == Kind::Bool => owner.blocks_deletion = cursor.bool()?,
+                "blockOwnerDeletion" if cursor.peek()? == Kind::Bool => {
+                    owner.blocks_deletion = cursor.bool()?
+                }
                 _ => cursor.skip()?,
             }
             Ok(())
@@ -183,12 +185,17 @@ mod tests {
         assert!(meta.is_leaving && !meta.ends_initial);
         assert_eq!(meta.finalizers, [Str::from("f")]);
         let owner = meta.owners.first().unwrap();
-        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.blocks_deletion), ("ReplicaSet", "o", true));
+        assert_eq!(
+            (owner.kind.as_str(), owner.uid.as_str(), owner.blocks_deletion),
+            ("ReplicaSet", "o", true)
+        );
     }
 
     #[test]
     fn an_error_is_no_event_and_the_last_bookmark_is_known() {
-        assert!(MetaEvent::read(br#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#).unwrap().is_none());
+        assert!(
+            MetaEvent::read(br#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#).unwrap().is_none()
+        );
         let line = br#"{"type":"BOOKMARK","object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
         assert!(MetaEvent::read(line).unwrap().unwrap().meta.ends_initial);
     }

@@ -8,6 +8,7 @@ mod bootstrap;
 mod cluster_role_aggregation;
 mod conditions;
 mod context;
+mod cron_job;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
@@ -106,6 +107,7 @@ const CONTROLLERS: &[Controller] = &[
     controller("statefulset-controller", stateful_set::start),
     controller("daemon-set-controller", daemon_set::start),
     controller("job-controller", job::start),
+    controller("cronjob-controller", cron_job::start),
     controller("ttl-after-finished-controller", ttl_after_finished::start),
     controller("pod-garbage-collector", pod_gc::start),
     controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),

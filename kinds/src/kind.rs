@@ -113,7 +113,8 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether a change of the main resource makes a new `metadata.generation`, for kinds that keep one: by default when
     /// anything but metadata and status differs.
     fn generation_grows(&self, new: &Value, old: &Value) -> bool {
-        let fields = |obj: &Value| obj.as_map().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let fields =
+            |obj: &Value| obj.as_map().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         let counts = |field: &Str| !matches!(field.as_str(), "metadata" | "status" | "kind" | "apiVersion");
         let differs = |field: &Str| !validation::same(new.get(field), old.get(field));
         fields(new).iter().chain(&fields(old)).any(|field| counts(field) && differs(field))

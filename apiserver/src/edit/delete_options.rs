@@ -125,6 +125,7 @@ fn check_type(api_version: &str, kind: &str) -> Result<(), Status> {
     if kind == "DeleteOptions" && matches!(version, "v1" | "meta.k8s.io/v1") {
         return Ok(());
     }
-    let message = format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"{SCHEME}\"");
+    let message =
+        format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"{SCHEME}\"");
     Err(Status::bad_request(message))
 }

@@ -34,7 +34,10 @@ pub async fn get(call: &Call, paths: &ScalePaths) -> Result<Value, Status> {
     let entry = found.ok_or_else(|| call.not_found(name))?;
     let parent = stored::decode(&*call.kind, &entry)?;
     if call.kind.stored_as_json() && replicas_missing(paths, &parent) {
-        return Err(Status::internal(format!("the spec replicas field {} does not exist", shown_path(paths))));
+        return Err(Status::internal(format!(
+            "the spec replicas field {} does not exist",
+            shown_path(paths)
+        )));
     }
     of(paths, &parent)
 }
@@ -90,7 +93,11 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
                 shown.set(&["spec", "replicas"], UNSET_REPLICAS);
             }
             let wanted = input.scale(call, &shown, &manager, &options)?;
-            if custom { refuse_unset(paths, &wanted)? } else { refuse(&call.target.name, &wanted)? }
+            if custom {
+                refuse_unset(paths, &wanted)?
+            } else {
+                refuse(&call.target.name, &wanted)?
+            }
             let mut parent = current.clone();
             scale::to_parent(&wanted, &mut parent, paths);
             give_back(call, paths, &mut parent, &wanted)?;

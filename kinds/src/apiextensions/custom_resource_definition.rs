@@ -8,8 +8,7 @@ use api::{Fault, Path, Value, names, tree};
 const GROUP: &str = "apiextensions.k8s.io";
 const DEFAULT_PORT: i64 = 443;
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
-const PENDING: &str =
-    "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+const PENDING: &str = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
 const STORED: [&str; 2] = ["status", "storedVersions"];
 
 pub struct CustomResourceDefinition(Info);

@@ -342,7 +342,8 @@ mod tests {
     use super::*;
     use api::tree;
 
-    const ALL: Demands = Demands { known_types: true, atomic_sets: true, sound_keys: true, pruned_defaults: true };
+    const ALL: Demands =
+        Demands { known_types: true, atomic_sets: true, sound_keys: true, pruned_defaults: true };
 
     fn texts(schema: Value) -> Vec<String> {
         faults(&schema, ALL, &Path::new("s")).iter().map(|f| f.to_string()).collect()
