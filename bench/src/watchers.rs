@@ -86,7 +86,10 @@ async fn follow(mut body: hyper::body::Incoming, events: usize, begin: Instant) 
         let frame = body.frame().await.context("a watch ended early")??;
         let now = begin.elapsed();
         let mut data: &[u8] = frame.data_ref().map_or(&[], Bytes::as_ref);
-        while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
+        // The deletion that follows the last write may come in the same piece.
+        while lags.len() < events
+            && let Some(end) = data.iter().position(|byte| *byte == b'\n')
+        {
             line.extend_from_slice(&data[..end]);
             data = &data[end + 1..];
             let sent =

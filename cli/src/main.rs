@@ -17,6 +17,10 @@ use flags::{Command, Flags};
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// Gives memory back after a burst, and is faster with small trees than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let started = Instant::now();
     let flags = match Flags::try_parse() {

@@ -61,13 +61,11 @@ fn of_objects(
         }
         Shape::PartialList(version) => {
             let items = objects.map(|obj| obj.map(|obj| partial::object(&obj, version)));
-            let items = items.collect::<Result<Vec<_>, _>>()?;
-            let items = if items.is_empty() { Value::Null } else { Value::List(items) };
             let api_version = format!("meta.k8s.io/{version}");
             let list = object!({
-                "kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": meta, "items": items
+                "kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": meta, "items": null
             });
-            tree(form, 200, &list)
+            filled(form, list, "items", items)
         }
         Shape::Partial(_) => {
             let what = go_type(call, "List");
@@ -78,10 +76,39 @@ fn of_objects(
         Shape::Table(version) => {
             let options = table::Options::read(&call.query)?;
             let rows = objects.map(|obj| table::row(call, version, obj?, options.include));
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            tree(form, 200, &table::table(version, meta, Some(table::columns(&*call.kind)), rows))
+            let table = table::table(version, meta, Some(table::columns(&*call.kind)), Vec::new());
+            filled(form, table, "rows", rows)
         }
     }
+}
+
+/// A list whose last field is still to be filled. As plain JSON each item is written as soon as it is made, so that no
+/// more than one of them is held as a tree.
+fn filled(
+    form: Form,
+    mut outer: Value,
+    field: &str,
+    items: impl Iterator<Item = Result<Value, Status>>,
+) -> Result<Answer, Status> {
+    let mut items = items.peekable();
+    if items.peek().is_none() {
+        return tree(form, 200, &outer);
+    }
+    if form.media != Media::Json || form.pretty {
+        outer.set(&[field], Value::List(items.collect::<Result<Vec<_>, _>>()?));
+        return tree(form, 200, &outer);
+    }
+    outer.set(&[field], Value::List(Vec::new()));
+    let mut out = json::to_vec(&outer);
+    out.truncate(out.len() - b"]}".len());
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        json::write(&item?, &mut out);
+    }
+    out.extend_from_slice(b"]}\n");
+    Ok(bytes_of(200, Media::Json.content_type(), out.into()))
 }
 
 /// Items of built-in lists do not say what they are.
