@@ -66,7 +66,10 @@ fn a_pod_is_created_and_shown_in_every_output() {
         kubectl.ok("get -n outputs pod web -o jsonpath={.spec.containers[0].resources.requests.cpu}"),
         "100m"
     );
-    assert_eq!(kubectl.ok("get -n outputs pods -o go-template={{len .items}}"), "1");
+    assert_eq!(
+        kubectl.ok("get -n outputs pods -o go-template={{range.items}}{{.metadata.name}}{{end}}"),
+        "web"
+    );
     assert!(kubectl.ok("get -n outputs pod web -o yaml").contains("\n  restartPolicy: Always\n"));
     let json: serde_json::Value =
         serde_json::from_str(&kubectl.ok("get -n outputs pod web -o json")).expect("JSON");
