@@ -22,6 +22,7 @@ mod heads;
 mod history;
 mod job;
 mod kubernetes_service;
+mod list;
 mod namespace;
 mod node_fit;
 mod owner;
@@ -34,6 +35,7 @@ mod resource_quota;
 mod resources;
 mod root_ca;
 mod service_account;
+mod service_cidr;
 mod service_pods;
 mod stateful_set;
 mod status;
@@ -46,6 +48,7 @@ pub use context::Context;
 pub use event_recorder::Recorder;
 
 use client::{Client, Informers};
+use list::CONTROLLERS;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use stdx::Clock;
@@ -77,47 +80,6 @@ const API_SERVER: &str = "system:apiserver";
 const WATCHER: &str = "system:kube-controller-manager";
 /// How the identities of controllers begin; their names follow.
 const SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
-
-/// One control loop: its name (which also is its service account and what its events say) and how it starts.
-struct Controller {
-    name: &'static str,
-    part: Parts,
-    start: fn(&Context<'_>),
-}
-
-const fn controller(name: &'static str, start: fn(&Context<'_>)) -> Controller {
-    Controller { name, part: Parts::All, start }
-}
-
-/// All control loops.
-const CONTROLLERS: &[Controller] = &[
-    Controller { name: "kubernetes-service", part: Parts::ApiServer, start: kubernetes_service::start },
-    Controller {
-        name: "custom-resource-definition",
-        part: Parts::ApiServer,
-        start: custom_resource_definition::start,
-    },
-    controller("namespace-controller", namespace::start),
-    controller("root-ca-cert-publisher", root_ca::start),
-    controller("service-account-controller", service_account::start),
-    controller("generic-garbage-collector", garbage_collector::start),
-    controller("replicaset-controller", replica_set::start),
-    controller("replication-controller", replica_set::start_replication_controller),
-    controller("deployment-controller", deployment::start),
-    controller("statefulset-controller", stateful_set::start),
-    controller("daemon-set-controller", daemon_set::start),
-    controller("job-controller", job::start),
-    controller("cronjob-controller", cron_job::start),
-    controller("ttl-after-finished-controller", ttl_after_finished::start),
-    controller("pod-garbage-collector", pod_gc::start),
-    controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),
-    controller("endpoint-controller", endpoints::start),
-    controller("endpointslice-controller", endpoint_slice::start),
-    controller("disruption-controller", disruption::start),
-    controller("resourcequota-controller", resource_quota::start),
-    controller("pvc-protection-controller", volume_protection::start_claims),
-    controller("pv-protection-controller", volume_protection::start_volumes),
-];
 
 /// Starts control loops. They end with the runtime.
 pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {

@@ -46,5 +46,7 @@ cluster! {
     nodes: "" "nodes";
     persistent_volumes: "" "persistentvolumes";
     custom_resource_definitions: "apiextensions.k8s.io" "customresourcedefinitions";
+    ip_addresses: "networking.k8s.io" "ipaddresses";
+    service_cidrs: "networking.k8s.io" "servicecidrs";
     cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
 }

@@ -1,0 +1,50 @@
+//! The list of all control loops.
+
+use crate::{
+    Context, Parts, cluster_role_aggregation, cron_job, custom_resource_definition, daemon_set, deployment,
+    disruption, endpoint_slice, endpoints, garbage_collector, job, kubernetes_service, namespace, pod_gc,
+    replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, ttl_after_finished,
+    volume_protection,
+};
+
+/// One control loop: its name (which also is its service account and what its events say) and how it starts.
+pub struct Controller {
+    pub name: &'static str,
+    pub part: Parts,
+    pub start: fn(&Context<'_>),
+}
+
+const fn controller(name: &'static str, start: fn(&Context<'_>)) -> Controller {
+    Controller { name, part: Parts::All, start }
+}
+
+/// All control loops.
+pub const CONTROLLERS: &[Controller] = &[
+    Controller { name: "kubernetes-service", part: Parts::ApiServer, start: kubernetes_service::start },
+    Controller {
+        name: "custom-resource-definition",
+        part: Parts::ApiServer,
+        start: custom_resource_definition::start,
+    },
+    controller("namespace-controller", namespace::start),
+    controller("root-ca-cert-publisher", root_ca::start),
+    controller("service-account-controller", service_account::start),
+    controller("generic-garbage-collector", garbage_collector::start),
+    controller("replicaset-controller", replica_set::start),
+    controller("replication-controller", replica_set::start_replication_controller),
+    controller("deployment-controller", deployment::start),
+    controller("statefulset-controller", stateful_set::start),
+    controller("daemon-set-controller", daemon_set::start),
+    controller("job-controller", job::start),
+    controller("cronjob-controller", cron_job::start),
+    controller("ttl-after-finished-controller", ttl_after_finished::start),
+    controller("pod-garbage-collector", pod_gc::start),
+    controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),
+    controller("endpoint-controller", endpoints::start),
+    controller("endpointslice-controller", endpoint_slice::start),
+    controller("disruption-controller", disruption::start),
+    controller("resourcequota-controller", resource_quota::start),
+    controller("service-cidrs-controller", service_cidr::start),
+    controller("pvc-protection-controller", volume_protection::start_claims),
+    controller("pv-protection-controller", volume_protection::start_volumes),
+];
