@@ -6,6 +6,7 @@
 
 mod chain;
 mod pod_resources;
+mod quota_usage;
 mod review;
 
 pub mod plugins;

@@ -34,6 +34,9 @@ pub struct Review<'a> {
     pub dry_run: bool,
     /// Each becomes a `Warning` header.
     pub warnings: &'a mut Vec<String>,
+    /// Quotas as they are after this change, each with the resource version that it was read at. They are written in
+    /// the same transaction as the object.
+    pub charges: &'a mut Vec<Value>,
 }
 
 impl Review<'_> {

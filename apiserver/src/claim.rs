@@ -7,7 +7,8 @@ mod cluster_ip;
 mod node_port;
 mod service;
 
-use crate::call::Call;
+use crate::call::{Call, rest};
+use crate::stored;
 use api::{Status, Value};
 use bytes::Bytes;
 use kinds::Claim;
@@ -34,6 +35,23 @@ impl Claims {
             self.compares.push((key.clone(), 0));
             self.writes.push(Write::Put(key, value, None));
         }
+    }
+
+    /// Adds quotas with their new usage; each must be as admission has read it.
+    pub fn charge(&mut self, call: &Call, quotas: Vec<Value>) -> Result<(), Status> {
+        let registry = call.server.registry();
+        let Some(kind) = registry.find("", "resourcequotas").filter(|_| !quotas.is_empty()) else {
+            return Ok(());
+        };
+        for mut quota in quotas {
+            let rest = rest(kind.info(), quota.str_at(&["metadata", "namespace"]), Call::name_of(&quota));
+            let key = Key::new(&call.server.space(&**kind), rest);
+            let seen = quota.str_at(&["metadata", "resourceVersion"]).parse().map_err(Status::internal)?;
+            stored::normalise(&**kind, &kind.info().storage_version, &mut quota)?;
+            self.compares.push((key.clone(), seen));
+            self.writes.push(Write::Put(key, stored::encode(&**kind, &quota)?, None));
+        }
+        Ok(())
     }
 
     /// Gives a key back.

@@ -8,6 +8,7 @@ mod namespace_lifecycle;
 mod persistent_volume_claim_resize;
 mod pod_topology_labels;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
@@ -62,6 +63,7 @@ pub static PLUGINS: &[&dyn Plugin] = &[
     &runtime_class::RuntimeClass,
     &default_ingress_class::DefaultIngressClass,
     &pod_topology_labels::PodTopologyLabels,
+    &resource_quota::ResourceQuota,
 ];
 
 /// Appends to a list of the object, making it where missing.

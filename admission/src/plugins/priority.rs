@@ -1,4 +1,5 @@
-//! Priority: the priority class of a pod becomes a number, and at most one class is the default.
+//! Priority: the priority class of a pod becomes a number, at most one class is the default, and those of the system
+//! stay.
 //!
 //! `spec.priorityClassName: system-node-critical` becomes that and `priority: 2000001000`,
 //! `preemptionPolicy: PreemptLowerPriority`; without a class and a default class it is 0.
@@ -10,6 +11,7 @@ use futures::future::BoxFuture;
 
 const GROUP: &str = "scheduling.k8s.io";
 const CLASSES: &str = "priorityclasses";
+const SYSTEM: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
 
 pub struct Priority;
 
@@ -19,7 +21,9 @@ impl Plugin for Priority {
     }
 
     fn handles(&self, review: &Review<'_>) -> bool {
-        review.writes("", "pods") || review.writes(GROUP, CLASSES)
+        review.writes("", "pods")
+            || review.writes(GROUP, CLASSES)
+            || (review.operation == Operation::Delete && review.is(GROUP, CLASSES))
     }
 
     fn admit<'a>(
@@ -33,6 +37,9 @@ impl Plugin for Priority {
                 ("pods", _) => {
                     keep(review);
                     Ok(())
+                }
+                (CLASSES, Operation::Delete) if SYSTEM.contains(&review.name) => {
+                    Err(review.forbidden("this is a system priority class and cannot be deleted"))
                 }
                 _ => Ok(()),
             }

@@ -81,18 +81,38 @@ pub async fn admit(
     run(plugin, cluster, ("", resource), object, None).await
 }
 
+/// The quotas that a create is charged to.
+pub async fn charges(
+    plugin: &dyn Plugin,
+    cluster: &Cluster,
+    place: (&str, &str),
+    object: Value,
+) -> Result<Vec<Value>, Status> {
+    both(plugin, cluster, place, object, None).await.map(|(_, charges)| charges)
+}
+
 /// A create, or the change of `old`, through both phases of one plugin.
 pub async fn run(
+    plugin: &dyn Plugin,
+    cluster: &Cluster,
+    place: (&str, &str),
+    object: Value,
+    old: Option<&Value>,
+) -> Result<Value, Status> {
+    both(plugin, cluster, place, object, old).await.map(|(object, _)| object)
+}
+
+async fn both(
     plugin: &dyn Plugin,
     cluster: &Cluster,
     (group, resource): (&str, &str),
     mut object: Value,
     old: Option<&Value>,
-) -> Result<Value, Status> {
+) -> Result<(Value, Vec<Value>), Status> {
     let registry = Registry::builtin();
     let kind = registry.find(group, resource).expect("a built-in kind").clone();
     let name = object.str_at(&["metadata", "name"]).to_owned();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut charges) = (Vec::new(), Vec::new());
     let mut review = Review {
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
         kind: &*kind,
@@ -107,10 +127,11 @@ pub async fn run(
         groups: &[],
         dry_run: false,
         warnings: &mut warnings,
+        charges: &mut charges,
     };
     if plugin.handles(&review) {
         plugin.admit(&mut review, cluster).await?;
         plugin.validate(&mut review, cluster).await?;
     }
-    Ok(object)
+    Ok((object, charges))
 }

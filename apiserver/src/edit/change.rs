@@ -137,9 +137,10 @@ impl Change<'_> {
             .await
             .map_err(Refused::Failed)?;
         merge::keep_times(&old, &mut new);
-        let claims = claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
+        let mut claims = claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
         self.settle(&mut new, &old).map_err(Refused::Failed)?;
-        self.check(&mut new, &old).await.map_err(Refused::Failed)?;
+        let charges = self.check(&mut new, &old).await.map_err(Refused::Failed)?;
+        claims.charge(call, charges).map_err(Refused::Failed)?;
         let ends = metadata::is_deleting(&new)
             && metadata::finalizers(&new).is_empty()
             && old.i64_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
@@ -200,7 +201,7 @@ impl Change<'_> {
         !self.as_main && !self.call.target.subresource.is_empty()
     }
 
-    async fn check(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
+    async fn check(&self, new: &mut Value, old: &Value) -> Result<Vec<Value>, Status> {
         let call = self.call;
         let mut faults = Vec::new();
         if is_of_kind(call, new) {

@@ -12,7 +12,7 @@ use store::{Key, Txn};
 /// How often a generated name is drawn again when it is taken.
 const MAX_NAME_DRAWS: usize = 8;
 /// How often what the object needs is claimed again when somebody else was faster.
-const MAX_CLAIMS: usize = 64;
+const MAX_CLAIMS: usize = 512;
 const MAX_GENERATE_NAME_LEN: usize = 58;
 
 /// POST to a collection.
@@ -120,8 +120,9 @@ async fn attempt(
     } else {
         obj
     };
-    let claims = claim::make(call, obj, None, dry_run).await.map_err(Refused::Failed)?;
-    check(call, obj, &name, dry_run).await.map_err(Refused::Failed)?;
+    let mut claims = claim::make(call, obj, None, dry_run).await.map_err(Refused::Failed)?;
+    let charges = check(call, obj, &name, dry_run).await.map_err(Refused::Failed)?;
+    claims.charge(call, charges).map_err(Refused::Failed)?;
     if given_version != 0 {
         return Err(Refused::Failed(Status::unclassified(
             "resourceVersion should not be set on objects to be created",
@@ -166,7 +167,7 @@ pub fn refuse_as(call: &Call, obj: &Value, name: &str, faults: &[Fault]) -> Resu
 }
 
 /// All faults of the new object, its warnings, and the plugins that may only refuse.
-async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<(), Status> {
+async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<Vec<Value>, Status> {
     let (known, builtin) = (is_of_kind(call, obj), !call.kind.stored_as_json());
     let mut faults = if known { metadata::new_faults(obj, call.info(), builtin) } else { Vec::new() };
     faults.extend(call.kind.validate(obj, &call.cx()));

@@ -68,10 +68,10 @@ pub async fn admit(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<(), Status> {
-    review(call, operation, name, object, old, dry_run, true).await
+    review(call, operation, name, object, old, dry_run, true).await.map(|_| ())
 }
 
-/// Runs the admission plugins that may only refuse.
+/// Runs the admission plugins that may only refuse. Gives the quotas that the change is charged to.
 pub async fn admission_check(
     call: &Call,
     operation: Operation,
@@ -79,7 +79,7 @@ pub async fn admission_check(
     object: Option<&mut Value>,
     old: Option<&Value>,
     dry_run: bool,
-) -> Result<(), Status> {
+) -> Result<Vec<Value>, Status> {
     review(call, operation, name, object, old, dry_run, false).await
 }
 
@@ -91,9 +91,9 @@ async fn review(
     old: Option<&Value>,
     dry_run: bool,
     mutate: bool,
-) -> Result<(), Status> {
+) -> Result<Vec<Value>, Status> {
     let cx = call.cx();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut charges) = (Vec::new(), Vec::new());
     let mut review = Review {
         operation,
         kind: &*call.kind,
@@ -108,6 +108,7 @@ async fn review(
         groups: cx.groups,
         dry_run,
         warnings: &mut warnings,
+        charges: &mut charges,
     };
     let reader: &dyn admission::Reader = &*call.server;
     let chain = &call.server.admission;
@@ -117,7 +118,7 @@ async fn review(
         chain.validate(&mut review, reader).await
     };
     warnings.into_iter().for_each(|text| call.warn(text));
-    outcome
+    outcome.map(|()| charges)
 }
 
 /// 422 when there are faults.
