@@ -1,7 +1,7 @@
 //! Acknowledged means on disk: the server is killed under load, and every write that it answered is there afterwards.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use conformance::{Server, Wire};
@@ -19,13 +19,18 @@ fn every_acknowledged_write_survives_being_killed_under_load() {
     let mut all = Acknowledged::new();
     for round in 0..3_u64 {
         let stop = AtomicBool::new(false);
+        let acknowledged = AtomicUsize::new(0);
         let known = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
                 .map(|writer| (writer, Wire::open(&server).expect("it serves")))
-                .map(|(writer, wire)| (writer, wire, &stop))
-                .map(|(writer, wire, stop)| scope.spawn(move || write(round, writer, wire, stop)))
+                .map(|(writer, wire)| (writer, wire, (&stop, &acknowledged)))
+                .map(|(writer, wire, shared)| scope.spawn(move || write(round, writer, wire, shared)))
                 .collect();
-            std::thread::sleep(Duration::from_millis(400 + 170 * round));
+            // However slow the machine is, the kill comes in the middle of the load.
+            while acknowledged.load(Ordering::Relaxed) < 4 * WRITERS {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_millis(100 + 170 * round));
             server.kill();
             stop.store(true, Ordering::Relaxed);
             writers.into_iter().map(|writer| writer.join().expect("a writer ends")).collect::<Vec<_>>()
@@ -38,7 +43,12 @@ fn every_acknowledged_write_survives_being_killed_under_load() {
 }
 
 /// Creates, replaces and deletes config maps until the server is gone.
-fn write(round: u64, writer: usize, mut wire: Wire, stop: &AtomicBool) -> Acknowledged {
+fn write(
+    round: u64,
+    writer: usize,
+    mut wire: Wire,
+    (stop, acknowledged): (&AtomicBool, &AtomicUsize),
+) -> Acknowledged {
     let mut known = Acknowledged::new();
     for number in 0.. {
         let name = format!("w{round}-{writer}-{number}");
@@ -58,7 +68,10 @@ fn write(round: u64, writer: usize, mut wire: Wire, stop: &AtomicBool) -> Acknow
                 None => String::new(),
             };
             match wire.request(method, path, "application/json", body.as_bytes()) {
-                Ok(answer) if answer.status < 300 => known.insert(name.clone(), value),
+                Ok(answer) if answer.status < 300 => {
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    known.insert(name.clone(), value)
+                }
                 Ok(answer) => panic!("{method} {path} after {unsure:?}: {}", answer.text()),
                 Err(_) => return known,
             };
