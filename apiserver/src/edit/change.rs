@@ -137,7 +137,8 @@ impl Change<'_> {
             .await
             .map_err(Refused::Failed)?;
         merge::keep_times(&old, &mut new);
-        let mut claims = claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
+        let mut claims =
+            claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
         self.settle(&mut new, &old).map_err(Refused::Failed)?;
         let charges = self.check(&mut new, &old).await.map_err(Refused::Failed)?;
         claims.charge(call, charges).map_err(Refused::Failed)?;
