@@ -4,7 +4,7 @@ use crate::address::{Target, Verb};
 use crate::negotiate::Offer;
 use crate::query::Query;
 use crate::server::Server;
-use api::{Status, Value};
+use api::{Status, Value, merge};
 use authz::Permit;
 use http::HeaderMap;
 use kinds::{Cx, Info, Kind};
@@ -101,15 +101,7 @@ impl Call {
 
     /// Who owns the fields that this write sets: the manager named, or the first part of the user agent.
     pub fn manager(&self, named: &str) -> String {
-        const MAX_MANAGER_LEN: usize = 128;
-        if !named.is_empty() {
-            return named.to_owned();
-        }
-        let agent = self.user_agent().split('/').next().unwrap_or_default();
-        let mut manager: String = agent.chars().filter(|c| !c.is_control()).collect();
-        while manager.len() > MAX_MANAGER_LEN {
-            manager.pop();
-        }
+        let manager = merge::manager_or_user_agent(named, self.user_agent());
         if manager.is_empty() { "unknown".to_owned() } else { manager }
     }
 

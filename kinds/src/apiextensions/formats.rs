@@ -1,4 +1,4 @@
-//! Formats of values in schemas that nobody checks: clients are warned.
+//! Formats of values in schemas: which are known, and so enforced. Of the others clients are warned.
 
 use super::schema_walk;
 use api::Value;
@@ -33,7 +33,8 @@ const STRINGS: [&str; 26] = [
     "k8slongname",
 ];
 
-fn is_known(ty: &str, format: &str) -> bool {
+/// Whether a format means something for a type ("" for a schema without one).
+pub fn is_known(ty: &str, format: &str) -> bool {
     match ty {
         "" | "string" => STRINGS.contains(&format.replace('-', "").as_str()),
         "integer" => matches!(format, "int32" | "int64"),

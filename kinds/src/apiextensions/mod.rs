@@ -6,7 +6,7 @@ mod conversion;
 mod custom_resource_definition;
 mod defaults;
 pub mod field_path;
-mod formats;
+pub(crate) mod formats;
 mod internal_spec;
 mod names;
 mod schema_rules;

@@ -2,6 +2,7 @@
 //! upstream's views of it, the structural schema (pruning, defaults, list types) and the validating schema.
 
 use super::Pattern;
+use crate::apiextensions::formats;
 use api::{Str, Value};
 
 /// A schema of one place. Numbers are as JSON has them; what is absent does not constrain.
@@ -57,35 +58,6 @@ pub enum Additional {
     Forbidden,
     Of(Box<Props>),
 }
-
-/// The formats of strings that are enforced, without dashes.
-const STRING_FORMATS: [&str; 25] = [
-    "bsonobjectid",
-    "uri",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "cidr",
-    "mac",
-    "uuid",
-    "uuid3",
-    "uuid4",
-    "uuid5",
-    "isbn",
-    "isbn10",
-    "isbn13",
-    "creditcard",
-    "ssn",
-    "hexcolor",
-    "rgbcolor",
-    "byte",
-    "password",
-    "date",
-    "duration",
-    "datetime",
-    "k8sshortname",
-];
 
 impl Props {
     /// Reads a schema; parts of a wrong type, which no accepted definition has, are taken as absent.
@@ -195,16 +167,7 @@ fn enforced_format(types: &[Str], format: &str) -> Str {
         [one] => one.as_str(),
         _ => "",
     };
-    let known = match ty {
-        "" | "string" => {
-            let name = format.replace('-', "");
-            STRING_FORMATS.contains(&name.as_str()) || name == "k8slongname"
-        }
-        "integer" => matches!(format, "int32" | "int64"),
-        "number" => matches!(format, "float" | "double"),
-        _ => false,
-    };
-    if known { format.into() } else { Str::default() }
+    if formats::is_known(ty, format) { format.into() } else { Str::default() }
 }
 
 #[cfg(test)]
