@@ -1,37 +1,37 @@
 //! The plugins in their order.
 
-use crate::plugins::{PLUGINS, Plugin};
-use crate::review::{Reader, Review};
+use crate::plugins::{PLUGINS, Plugin, Settings};
+use crate::review::{Cluster, Review};
 use api::Status;
 
 /// The enabled plugins, in upstream's order.
 pub struct Chain {
-    plugins: Vec<&'static dyn Plugin>,
-}
-
-impl Default for Chain {
-    /// Every plugin of `PLUGINS` that is on by default.
-    fn default() -> Self {
-        Chain { plugins: PLUGINS.iter().copied().filter(|p| p.on_by_default()).collect() }
-    }
+    plugins: Vec<Box<dyn Plugin>>,
 }
 
 impl Chain {
-    /// The default plugins, with some added and some taken away by name. An unknown name is an error.
-    pub fn with(enable: &[String], disable: &[String]) -> Result<Self, String> {
-        let known = |name: &String| PLUGINS.iter().any(|p| p.name() == name);
-        if let Some(unknown) = enable.iter().chain(disable).find(|n| !known(n)) {
-            return Err(format!("unknown admission plugin {unknown:?}"));
+    /// The plugins that are on by default, with some added and some taken away by name. An unknown name is an error,
+    /// and so is a bad configuration of a plugin that is on.
+    pub fn new(settings: &Settings, enable: &[String], disable: &[String]) -> Result<Self, String> {
+        let mut plugins = Vec::new();
+        let mut unknown: Vec<&String> = enable.iter().chain(disable).collect();
+        for make in PLUGINS {
+            let plugin = make(settings)?;
+            let name = plugin.name();
+            unknown.retain(|n| *n != name);
+            let named = |list: &[String]| list.iter().any(|n| n == name);
+            if (plugin.on_by_default() || named(enable)) && !named(disable) {
+                plugins.push(plugin);
+            }
         }
-        let on = |p: &&'static dyn Plugin| {
-            let named = |list: &[String]| list.iter().any(|n| n == p.name());
-            (p.on_by_default() || named(enable)) && !named(disable)
-        };
-        Ok(Chain { plugins: PLUGINS.iter().copied().filter(on).collect() })
+        match unknown.first() {
+            Some(name) => Err(format!("unknown admission plugin {name:?}")),
+            None => Ok(Chain { plugins }),
+        }
     }
 
     /// Lets every plugin change what is wanted; the first refusal ends it.
-    pub async fn admit(&self, review: &mut Review<'_>, reader: &dyn Reader) -> Result<(), Status> {
+    pub async fn admit(&self, review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.handles(review) {
                 plugin.admit(review, reader).await?;
@@ -41,7 +41,7 @@ impl Chain {
     }
 
     /// Lets every plugin refuse.
-    pub async fn validate(&self, review: &mut Review<'_>, reader: &dyn Reader) -> Result<(), Status> {
+    pub async fn validate(&self, review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.handles(review) {
                 plugin.validate(review, reader).await?;

@@ -2,7 +2,7 @@
 //!
 //! The corridor calls [`Chain::admit`] once the wanted object is known (plugins may change it), and
 //! [`Chain::validate`] just before the commit (plugins may only refuse). A plugin sees the cluster through a small
-//! [`Reader`] and reaches nothing else.
+//! [`Cluster`] and reaches nothing else.
 
 mod chain;
 mod pod_resources;
@@ -12,4 +12,5 @@ mod review;
 pub mod plugins;
 
 pub use chain::Chain;
-pub use review::{Operation, Reader, Review};
+pub use plugins::Settings;
+pub use review::{Cluster, Operation, Review};

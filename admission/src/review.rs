@@ -1,7 +1,6 @@
 //! What a plugin is asked about, and how it sees the cluster.
 
-use api::Value;
-use futures::future::BoxFuture;
+use api::{Reader, Value};
 use kinds::Kind;
 
 /// What is being done to the object.
@@ -74,30 +73,8 @@ impl Review<'_> {
     }
 }
 
-/// Reads of the cluster, by group, plural, namespace ("" for cluster-scoped) and name; objects in the stored version.
-pub trait Reader: Send + Sync {
-    /// From the server's own index; over a shared etcd it may be some moments old.
-    fn get<'a>(
-        &'a self,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Option<Value>>;
-
-    /// The newest state there is, for decisions that must not be made on an old one.
-    fn get_latest<'a>(
-        &'a self,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Option<Value>>;
-
+/// How a plugin sees the cluster.
+pub trait Cluster: Reader {
     /// The random end of a generated name.
     fn name_suffix(&self) -> String;
-
-    /// All objects of a namespace ("" for all of the cluster).
-    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str)
-    -> BoxFuture<'a, Vec<Value>>;
 }

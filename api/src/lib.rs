@@ -12,6 +12,8 @@ pub mod names;
 pub mod patch;
 pub mod proto;
 pub mod quantity;
+mod reader;
+mod remote;
 pub mod schema;
 pub mod selector;
 pub mod status;
@@ -22,6 +24,8 @@ pub mod yaml;
 
 pub use fault::{Fault, FaultKind, Path, quote};
 pub use quantity::Quantity;
+pub use reader::{Follow, Followed, Later, Reader};
+pub use remote::{Network, Question, Remote, RemoteError, Reply};
 pub use schema::Schema;
 pub use status::Status;
 pub use value::{Map, Str, Value};

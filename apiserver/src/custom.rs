@@ -2,19 +2,14 @@
 //! a definition is served as soon as its names are accepted, by whichever server accepted them.
 
 use crate::server::Server;
-use crate::stored;
-use api::Value;
+use api::{Followed, Reader, Value};
 use kinds::Kind;
 use kinds::custom::CustomKind;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-use store::{Entry, Error, EventKind, ListQuery, Revision, Scope};
+use std::sync::{Arc, Weak};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const RESOURCE: &str = "customresourcedefinitions";
-/// How long to wait before beginning again after a failure of the store.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is served for one definition.
 #[derive(Clone, PartialEq)]
@@ -26,88 +21,42 @@ struct Shown {
 /// Serves the kinds of all definitions that are there, then follows their changes until the store closes.
 ///
 /// Returns once the kinds that exist are served; the rest goes on in a task of its own.
-pub async fn follow(server: &Arc<Server>) -> Result<(), Error> {
-    let mut follower = Follower { server: server.clone(), shown: HashMap::new() };
-    let Some(revision) = follower.relist().await? else { return Ok(()) };
-    tokio::spawn(async move { follower.run(revision).await });
-    Ok(())
+pub async fn follow(server: &Arc<Server>) {
+    let mut shown = HashMap::new();
+    let weak: Weak<Server> = Arc::downgrade(server);
+    let step = move |step| {
+        if let Some(server) = weak.upgrade() {
+            Follower { server: &server, shown: &mut shown }.step(step);
+        }
+    };
+    server.follow(GROUP, RESOURCE, Box::new(step)).await;
 }
 
-struct Follower {
-    server: Arc<Server>,
+struct Follower<'a> {
+    server: &'a Server,
     /// By the name of the definition.
-    shown: HashMap<String, Shown>,
+    shown: &'a mut HashMap<String, Shown>,
 }
 
-impl Follower {
-    fn definitions(&self) -> Option<Arc<dyn Kind>> {
-        self.server.registry().find(GROUP, RESOURCE).cloned()
-    }
-
-    /// Makes the registry that of the definitions there are; gives the revision that they were read at.
-    async fn relist(&mut self) -> Result<Option<Revision>, Error> {
-        let Some(kind) = self.definitions() else { return Ok(None) };
-        let space = self.server.space(&*kind);
-        self.server.store.sync(&space).await?;
-        let page = self.server.store.list(&space, &ListQuery::default()).await?;
-        let gone: Vec<String> = {
-            let there: Vec<&str> = page.entries.iter().map(|e| &*e.key.rest).collect();
-            self.shown.keys().filter(|name| !there.contains(&name.as_str())).cloned().collect()
-        };
-        gone.iter().for_each(|name| self.hide(name));
-        for entry in &page.entries {
-            self.show(&*kind, entry);
-        }
-        Ok(Some(page.revision))
-    }
-
-    async fn run(mut self, mut revision: Revision) {
-        loop {
-            match self.watch(revision).await {
-                Error::Closed | Error::Stopped(_) => return,
-                error => tracing::debug!(%error, "following custom resource definitions begins again"),
+impl Follower<'_> {
+    fn step(&mut self, step: Followed) {
+        match step {
+            Followed::All(definitions) => {
+                let there: Vec<&str> =
+                    definitions.iter().map(|crd| crd.str_at(&["metadata", "name"])).collect();
+                let gone: Vec<String> =
+                    self.shown.keys().filter(|name| !there.contains(&name.as_str())).cloned().collect();
+                gone.iter().for_each(|name| self.hide(name));
+                definitions.iter().for_each(|crd| self.show(crd));
             }
-            revision = loop {
-                match self.relist().await {
-                    Ok(Some(revision)) => break revision,
-                    Ok(None) | Err(Error::Closed | Error::Stopped(_)) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot list custom resource definitions");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            };
+            Followed::Set(crd) => self.show(&crd),
+            Followed::Gone { name, .. } => self.hide(&name),
         }
     }
 
-    /// Follows changes until the watch ends.
-    async fn watch(&mut self, from: Revision) -> Error {
-        let Some(kind) = self.definitions() else { return Error::Closed };
-        let space = self.server.space(&*kind);
-        let mut watch = match self.server.store.watch(&space, Scope::All, from).await {
-            Ok(watch) => watch,
-            Err(error) => return error,
-        };
-        loop {
-            let events = match watch.next_batch().await {
-                Ok(events) => events,
-                Err(error) => return error,
-            };
-            for event in events {
-                match (&event.entry, event.kind) {
-                    (Some(entry), EventKind::Put) => self.show(&*kind, entry),
-                    _ => self.hide(&event.key.rest),
-                }
-            }
-        }
-    }
-
-    fn show(&mut self, kind: &dyn Kind, entry: &Entry) {
-        let name = entry.key.rest.to_string();
-        match stored::decode(kind, entry) {
-            Ok(crd) => self.show_kind(name, &crd),
-            Err(status) => tracing::error!(name, %status, "a custom resource definition cannot be read"),
-        }
+    fn show(&mut self, crd: &Value) {
+        let name = crd.str_at(&["metadata", "name"]).to_owned();
+        self.show_kind(name, crd);
     }
 
     fn show_kind(&mut self, name: String, crd: &Value) {
@@ -143,22 +92,25 @@ impl Follower {
 mod tests {
     use super::*;
     use crate::door::Drain;
+    use crate::objects::Objects;
     use crate::server::Rooms;
+    use crate::stored;
     use admission::Chain;
     use api::tree;
     use authn::{Authenticator, Settings};
     use authz::Authorizer;
+    use std::time::Duration;
     use stdx::{Clock, Ids};
     use store::{Key, Store, StoreConfig, Txn};
 
     async fn server() -> Arc<Server> {
         let clock = Clock::system();
-        let settings = Settings { client_cas: Vec::new(), anonymous: true, clock: clock.clone() };
+        let settings = Settings::new(clock.clone());
         Arc::new(Server::new(Rooms {
-            store: Store::open(StoreConfig::memory()).await.unwrap(),
+            objects: Objects::new(Store::open(StoreConfig::memory()).await.unwrap()),
             authenticator: Authenticator::new(&settings).unwrap(),
-            authorizer: Authorizer::new(),
-            admission: Chain::default(),
+            authorizer: Authorizer::new(&authz::Settings::new(clock.clone())).unwrap(),
+            admission: Chain::new(&admission::Settings::new(clock.clone()), &[], &[]).unwrap(),
             clock,
             ids: Ids::system(),
             signer: None,
@@ -203,7 +155,7 @@ mod tests {
     async fn definitions_are_served_from_the_start_and_as_they_come_and_go() {
         let server = server().await;
         commit(&server, &definition("g.io", "olds", true), true, false).await;
-        follow(&server).await.unwrap();
+        follow(&server).await;
         assert!(serves(&server, "g.io", "olds"));
         commit(&server, &definition("g.io", "news", false), true, false).await;
         assert!(!serves(&server, "g.io", "news"));
@@ -218,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn built_in_resources_stay_what_they_are() {
         let server = server().await;
-        follow(&server).await.unwrap();
+        follow(&server).await;
         commit(&server, &definition("apps", "deployments", true), true, false).await;
         assert!(!serves(&server, "apps", "deployments"));
         assert!(server.registry().find("apps", "deployments").is_some());

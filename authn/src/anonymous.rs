@@ -2,6 +2,7 @@
 
 use crate::method::{Method, Settings, Verdict};
 use crate::{ANONYMOUS, Caller, Credentials, UNAUTHENTICATED};
+use api::Later;
 
 pub(crate) const NAME: &str = "anonymous";
 
@@ -18,7 +19,7 @@ impl Method for Anonymous {
         NAME
     }
 
-    fn judge(&self, _: &Credentials<'_>) -> Verdict {
-        Verdict::Known(self.0.clone())
+    fn judge<'a>(&'a self, _: &'a Credentials<'a>) -> Later<'a, Verdict> {
+        Box::pin(std::future::ready(Verdict::Known(self.0.clone())))
     }
 }

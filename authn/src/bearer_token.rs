@@ -3,6 +3,7 @@
 
 use crate::Credentials;
 use crate::method::{Method, Settings, Verdict};
+use api::Later;
 
 struct BearerToken;
 
@@ -17,11 +18,13 @@ impl Method for BearerToken {
         "bearer-token"
     }
 
-    fn judge(&self, credentials: &Credentials<'_>) -> Verdict {
-        match credentials.headers.first("authorization").and_then(token) {
-            Some(_) => Verdict::Refused("unknown bearer token".to_owned()),
-            None => Verdict::NotMine,
-        }
+    fn judge<'a>(&'a self, credentials: &'a Credentials<'a>) -> Later<'a, Verdict> {
+        Box::pin(async {
+            match credentials.headers.first("authorization").and_then(token) {
+                Some(_) => Verdict::Refused("unknown bearer token".to_owned()),
+                None => Verdict::NotMine,
+            }
+        })
     }
 }
 

@@ -4,8 +4,9 @@
 //! refuses its credentials does not stop the others, but bars the way to being anonymous.
 
 use crate::{Caller, Credentials, anonymous, bearer_token, x509};
-use api::Status;
+use api::{Later, Network, Reader, Status};
 use rustls_pki_types::CertificateDer;
+use std::sync::Arc;
 use stdx::Clock;
 
 /// What a method makes of a request.
@@ -24,7 +25,7 @@ pub trait Method: Send + Sync {
     /// As upstream names it.
     fn name(&self) -> &'static str;
     /// Looks at one request.
-    fn judge(&self, credentials: &Credentials<'_>) -> Verdict;
+    fn judge<'a>(&'a self, credentials: &'a Credentials<'a>) -> Later<'a, Verdict>;
 }
 
 /// Makes a method, unless the settings leave it out. An error text when the settings are wrong.
@@ -34,13 +35,25 @@ pub type MakeMethod = fn(&Settings) -> Result<Option<Box<dyn Method>>, String>;
 pub const METHODS: &[MakeMethod] = &[x509::make, bearer_token::make, anonymous::make];
 
 /// How callers are recognized.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// CA certificates that sign client certificates; none switches the method off.
     pub client_cas: Vec<CertificateDer<'static>>,
     /// Whether a request without credentials is `system:anonymous` or refused.
     pub anonymous: bool,
     pub clock: Clock,
+    /// The cluster: accounts, secrets, pods and nodes that tokens speak of.
+    pub reader: Arc<dyn Reader>,
+    /// The way to issuers and webhooks.
+    pub network: Arc<dyn Network>,
+}
+
+impl Settings {
+    /// Nobody but anonymous callers, in an empty cluster.
+    pub fn new(clock: Clock) -> Self {
+        let (reader, network) = (Arc::new(()), Arc::new(()));
+        Settings { client_cas: Vec::new(), anonymous: true, clock, reader, network }
+    }
 }
 
 /// The request is from nobody we know; the answer is always the same 401.
@@ -71,7 +84,7 @@ impl Authenticator {
         Ok(Authenticator { methods })
     }
 
-    /// Who sent this request. Async because methods to come ask elsewhere; those of today never wait.
+    /// Who sent this request.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Caller, Refusal> {
         if let Some(component) = credentials.peer.component() {
             return Ok(component.clone());
@@ -81,7 +94,7 @@ impl Authenticator {
             if !reasons.is_empty() && method.name() == anonymous::NAME {
                 break;
             }
-            match method.judge(credentials) {
+            match method.judge(credentials).await {
                 Verdict::Known(caller) => return Ok(caller),
                 Verdict::NotMine => {}
                 Verdict::Refused(why) => reasons.push(format!("{}: {why}", method.name())),

@@ -5,6 +5,7 @@
 
 use crate::method::{Method, Settings, Verdict};
 use crate::{Caller, Credentials, Peer};
+use api::Later;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -50,7 +51,13 @@ impl Method for X509 {
         "x509"
     }
 
-    fn judge(&self, credentials: &Credentials<'_>) -> Verdict {
+    fn judge<'a>(&'a self, credentials: &'a Credentials<'a>) -> Later<'a, Verdict> {
+        Box::pin(std::future::ready(self.look(credentials)))
+    }
+}
+
+impl X509 {
+    fn look(&self, credentials: &Credentials<'_>) -> Verdict {
         let Peer { judged, .. } = credentials.peer;
         let Some((leaf, intermediates)) = credentials.peer.certificates().split_first() else {
             return Verdict::NotMine;

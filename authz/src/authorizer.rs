@@ -2,8 +2,10 @@
 //! what nobody allows is forbidden.
 
 use crate::{Attributes, Permit, components, default_roles, privileged};
-use api::Status;
+use api::{Later, Network, Reader, Status};
 use authn::Caller;
+use std::sync::Arc;
+use stdx::Clock;
 
 /// What an authority says; the text tells why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,17 +16,42 @@ pub enum Decision {
     NoOpinion(String),
 }
 
+/// A decision, at once or after somebody else was asked.
+pub enum Ruling<'a> {
+    Now(Decision),
+    Later(Later<'a, Decision>),
+}
+
 /// One source of rules.
 pub trait Authority: Send + Sync {
     /// As upstream names it.
     fn name(&self) -> &'static str;
     /// May `caller` do this?
-    fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision;
+    fn decide<'a>(&'a self, caller: &'a Caller, asked: &'a Attributes) -> Ruling<'a>;
 }
 
+/// What authorities work with.
+#[derive(Clone)]
+pub struct Settings {
+    pub clock: Clock,
+    /// The cluster: roles, bindings, and what the pods of a node refer to.
+    pub reader: Arc<dyn Reader>,
+    /// The way to webhooks.
+    pub network: Arc<dyn Network>,
+}
+
+impl Settings {
+    /// An empty cluster, and no way out.
+    pub fn new(clock: Clock) -> Self {
+        Settings { clock, reader: Arc::new(()), network: Arc::new(()) }
+    }
+}
+
+/// Makes an authority; an error text when the settings are wrong.
+pub type MakeAuthority = fn(&Settings) -> Result<Box<dyn Authority>, String>;
+
 /// Every authority, in the order they are asked.
-pub const AUTHORITIES: &[fn() -> Box<dyn Authority>] =
-    &[privileged::make, components::make, default_roles::make];
+pub const AUTHORITIES: &[MakeAuthority] = &[privileged::make, components::make, default_roles::make];
 
 /// Tells who may do what.
 pub struct Authorizer {
@@ -32,18 +59,18 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// With the authorities of `AUTHORITIES`.
-    pub fn new() -> Self {
-        Authorizer { authorities: AUTHORITIES.iter().map(|make| make()).collect() }
+    /// With the authorities of `AUTHORITIES`. An error text when a setting is wrong.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let authorities = AUTHORITIES.iter().map(|make| make(settings)).collect::<Result<_, _>>()?;
+        Ok(Authorizer { authorities })
     }
 
-    /// A permit, or the 403 to answer with. Async because authorities to come ask elsewhere; those of today
-    /// never wait.
+    /// A permit, or the 403 to answer with.
     pub async fn authorize(&self, caller: Caller, asked: Attributes) -> Result<Permit, Status> {
         if caller.is_hypothetical() {
             return Err(asked.forbidden(caller.name(), "nobody calls under this name"));
         }
-        match self.decide(&caller, &asked) {
+        match self.decide(&caller, &asked).await {
             Decision::Allow(_) => Ok(Permit::new(caller, asked)),
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {
                 Err(asked.forbidden(caller.name(), &reason))
@@ -52,22 +79,20 @@ impl Authorizer {
     }
 
     /// The decision alone, for reviews: it opens nothing.
-    pub fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
+    pub async fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
         let mut reasons = Vec::new();
         for authority in &self.authorities {
-            match authority.decide(caller, asked) {
+            let decision = match authority.decide(caller, asked) {
+                Ruling::Now(decision) => decision,
+                Ruling::Later(decision) => decision.await,
+            };
+            match decision {
                 Decision::NoOpinion(reason) if reason.is_empty() => {}
                 Decision::NoOpinion(reason) => reasons.push(reason),
                 decided => return decided,
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
-    }
-}
-
-impl Default for Authorizer {
-    fn default() -> Self {
-        Authorizer::new()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! To be removed with the arrival of RBAC, which brings a role for each of them.
 
-use crate::{Attributes, Authority, Decision};
+use crate::{Attributes, Authority, Decision, Ruling, Settings};
 use authn::Caller;
 
 /// How the names of components begin.
@@ -13,8 +13,9 @@ const COMPONENTS: [&str; 4] =
 struct Components;
 
 /// See `AUTHORITIES`.
-pub(crate) fn make() -> Box<dyn Authority> {
-    Box::new(Components)
+#[allow(clippy::unnecessary_wraps)] // the shape of every authority's maker
+pub(crate) fn make(_: &Settings) -> Result<Box<dyn Authority>, String> {
+    Ok(Box::new(Components))
 }
 
 impl Authority for Components {
@@ -22,12 +23,16 @@ impl Authority for Components {
         "components"
     }
 
-    fn decide(&self, caller: &Caller, _: &Attributes) -> Decision {
-        let component = COMPONENTS.iter().any(|start| caller.name().starts_with(start));
-        if component && caller.is_in_process() {
-            Decision::Allow(String::new())
-        } else {
-            Decision::NoOpinion(String::new())
-        }
+    fn decide<'a>(&'a self, caller: &'a Caller, _: &'a Attributes) -> Ruling<'a> {
+        Ruling::Now(decide(caller))
+    }
+}
+
+fn decide(caller: &Caller) -> Decision {
+    let component = COMPONENTS.iter().any(|start| caller.name().starts_with(start));
+    if component && caller.is_in_process() {
+        Decision::Allow(String::new())
+    } else {
+        Decision::NoOpinion(String::new())
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! To be removed with the arrival of RBAC, which reads the same rules from the store.
 
-use crate::{Attributes, Authority, Decision};
+use crate::{Attributes, Authority, Decision, Ruling, Settings};
 use authn::{AUTHENTICATED, Caller, UNAUTHENTICATED};
 
 /// Paths that everybody may get.
@@ -20,8 +20,9 @@ const SELF_REVIEWS: [(&str, &str); 3] = [
 struct DefaultRoles;
 
 /// See `AUTHORITIES`.
-pub(crate) fn make() -> Box<dyn Authority> {
-    Box::new(DefaultRoles)
+#[allow(clippy::unnecessary_wraps)] // the shape of every authority's maker
+pub(crate) fn make(_: &Settings) -> Result<Box<dyn Authority>, String> {
+    Ok(Box::new(DefaultRoles))
 }
 
 impl Authority for DefaultRoles {
@@ -29,13 +30,17 @@ impl Authority for DefaultRoles {
         "default-roles"
     }
 
-    fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
-        let recognized = caller.in_group(AUTHENTICATED);
-        let known = recognized || caller.in_group(UNAUTHENTICATED);
-        let allowed =
-            (known && is_public(asked)) || (recognized && (is_discovery(asked) || is_self_review(asked)));
-        if allowed { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+    fn decide<'a>(&'a self, caller: &'a Caller, asked: &'a Attributes) -> Ruling<'a> {
+        Ruling::Now(decide(caller, asked))
     }
+}
+
+fn decide(caller: &Caller, asked: &Attributes) -> Decision {
+    let recognized = caller.in_group(AUTHENTICATED);
+    let known = recognized || caller.in_group(UNAUTHENTICATED);
+    let allowed =
+        (known && is_public(asked)) || (recognized && (is_discovery(asked) || is_self_review(asked)));
+    if allowed { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
 }
 
 fn is_public(asked: &Attributes) -> bool {

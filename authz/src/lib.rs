@@ -11,5 +11,5 @@ mod permit;
 mod privileged;
 
 pub use attributes::Attributes;
-pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision};
+pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision, MakeAuthority, Ruling, Settings};
 pub use permit::Permit;

@@ -9,7 +9,9 @@ use authn::Caller;
 /// # async fn check() -> Result<(), api::Status> {
 /// let caller = authn::in_process("system:kube-scheduler", &[]);
 /// let asked = authz::Attributes::resource("list", "", "v1", "pods");
-/// let permit = authz::Authorizer::new().authorize(caller, asked).await?;
+/// let settings = authz::Settings::new(stdx::Clock::system());
+/// let authorizer = authz::Authorizer::new(&settings).expect("good settings");
+/// let permit = authorizer.authorize(caller, asked).await?;
 /// assert_eq!(permit.attributes().resource, "pods");
 /// # Ok(()) }
 /// ```

@@ -1,6 +1,6 @@
 //! The group `system:masters` may do all, whatever the rules say: the way back in when they are wrong.
 
-use crate::{Attributes, Authority, Decision};
+use crate::{Attributes, Authority, Decision, Ruling, Settings};
 use authn::Caller;
 
 const GROUP: &str = "system:masters";
@@ -8,8 +8,9 @@ const GROUP: &str = "system:masters";
 struct Privileged;
 
 /// See `AUTHORITIES`.
-pub(crate) fn make() -> Box<dyn Authority> {
-    Box::new(Privileged)
+#[allow(clippy::unnecessary_wraps)] // the shape of every authority's maker
+pub(crate) fn make(_: &Settings) -> Result<Box<dyn Authority>, String> {
+    Ok(Box::new(Privileged))
 }
 
 impl Authority for Privileged {
@@ -17,11 +18,11 @@ impl Authority for Privileged {
         "privileged-group"
     }
 
-    fn decide(&self, caller: &Caller, _: &Attributes) -> Decision {
-        if caller.in_group(GROUP) {
-            Decision::Allow(String::new())
-        } else {
-            Decision::NoOpinion(String::new())
-        }
+    fn decide<'a>(&'a self, caller: &'a Caller, _: &'a Attributes) -> Ruling<'a> {
+        Ruling::Now(decide(caller))
     }
+}
+
+fn decide(caller: &Caller) -> Decision {
+    if caller.in_group(GROUP) { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
 }

@@ -1,5 +1,11 @@
 //! The command line.
 
+mod admission;
+mod authentication;
+
+pub use admission::Admission;
+pub use authentication::Authentication;
+
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -38,7 +44,7 @@ pub struct Up {
     pub no_node: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Cluster {
     #[command(flatten)]
     pub data: Data,
@@ -57,9 +63,13 @@ pub struct Cluster {
     /// Threads that serve requests
     #[arg(long, hide = true)]
     pub threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub authentication: Authentication,
+    #[command(flatten)]
+    pub admission: Admission,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Data {
     /// Where the cluster keeps its keys and objects [default: /var/lib/pintle for root,
     /// ~/.local/share/pintle for others]

@@ -1,10 +1,12 @@
 //! The API server, wired: store, who, may they, what policy says, door; and the control loops, each a client of it.
 
+use crate::flags::Cluster;
 use admission::Chain;
 use anyhow::Context;
+use api::Reader;
 use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
-use apiserver::{Rooms, Server, Signer};
-use authn::{Authenticator, Settings};
+use apiserver::{Objects, Rooms, Server, Signer};
+use authn::Authenticator;
 use authz::Authorizer;
 use certs::Pki;
 use client::Client;
@@ -26,21 +28,25 @@ pub struct Running {
     store: Store,
 }
 
+/// What is to be started.
+pub struct Order<'a> {
+    pub pki: &'a Pki,
+    pub backend: Backend,
+    pub clock: Clock,
+    pub parts: Parts,
+    pub flags: &'a Cluster,
+}
+
 /// Opens the store, then the door, and starts the parts that are clients of it.
-pub async fn start(
-    listener: TcpListener,
-    pki: &Pki,
-    backend: Backend,
-    clock: Clock,
-    parts: Parts,
-) -> anyhow::Result<Running> {
+pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Running> {
+    let Order { pki, backend, clock, parts, flags } = order;
     let endpoint = listener.local_addr().context("cannot tell where we listen")?;
     let config = StoreConfig { backend, clock: clock.clone(), ..StoreConfig::memory() };
     let store = Store::open(config).await?;
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
-    let server = Arc::new(Server::new(rooms(pki, store.clone(), clock.clone(), drain.clone())?));
-    apiserver::follow_custom_kinds(&server).await?;
+    let server = Arc::new(Server::new(rooms(pki, flags, store.clone(), clock.clone(), drain.clone())?));
+    apiserver::follow_custom_kinds(&server).await;
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
@@ -56,14 +62,25 @@ pub async fn start(
     Ok(Running { drain, listening, drained, tls, store })
 }
 
-fn rooms(pki: &Pki, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<Rooms> {
+fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<Rooms> {
+    let objects = Objects::new(store);
+    let reader: Arc<dyn Reader> = Arc::new(objects.clone());
     let client_cas = vec![pki.ca.certificate_der().to_vec().into()];
-    let settings = Settings { client_cas, anonymous: true, clock: clock.clone() };
+    let mut who =
+        authn::Settings { client_cas, reader: reader.clone(), ..authn::Settings::new(clock.clone()) };
+    flags.authentication.settle(&mut who)?;
+    let may = authz::Settings { reader: reader.clone(), ..authz::Settings::new(clock.clone()) };
+    let policy = admission::Settings { reader, ..admission::Settings::new(clock.clone()) };
     Ok(Rooms {
-        store,
-        authenticator: Authenticator::new(&settings).map_err(anyhow::Error::msg)?,
-        authorizer: Authorizer::new(),
-        admission: Chain::default(),
+        objects,
+        authenticator: Authenticator::new(&who).map_err(anyhow::Error::msg)?,
+        authorizer: Authorizer::new(&may).map_err(anyhow::Error::msg)?,
+        admission: Chain::new(
+            &policy,
+            &flags.admission.enable_admission_plugins,
+            &flags.admission.disable_admission_plugins,
+        )
+        .map_err(anyhow::Error::msg)?,
         clock,
         ids: Ids::system(),
         signer: Some(Signer::from_pem(&pki.service_account.private_pem).map_err(anyhow::Error::msg)?),

@@ -45,6 +45,7 @@ struct Plan {
     backend: store::Backend,
     kubeconfig: PathBuf,
     parts: Parts,
+    flags: Cluster,
 }
 
 impl Plan {
@@ -57,7 +58,7 @@ impl Plan {
         let address = listener.local_addr().context("cannot tell where we listen")?;
         let backend = flags.store.backend(&dir);
         let kubeconfig = flags.write_kubeconfig.clone().unwrap_or_else(|| dir.join("admin.kubeconfig"));
-        Ok((listener, Plan { address, data, backend, kubeconfig, parts }))
+        Ok((listener, Plan { address, data, backend, kubeconfig, parts, flags: flags.clone() }))
     }
 
     /// The server's URL for clients of this machine.
@@ -85,7 +86,14 @@ async fn cluster(listener: TcpListener, plan: Plan, started: Instant) -> anyhow:
     let clock = Clock::system();
     let pki = plan.pki(&clock)?;
     plan.data.keep_endpoint(&plan.url())?;
-    let mut server = serve::start(listener, &pki, plan.backend.clone(), clock.clone(), plan.parts).await?;
+    let order = serve::Order {
+        pki: &pki,
+        backend: plan.backend.clone(),
+        clock: clock.clone(),
+        parts: plan.parts,
+        flags: &plan.flags,
+    };
+    let mut server = serve::start(listener, order).await?;
     let (url, file, took) = (plan.url(), plan.kubeconfig.display(), started.elapsed().as_millis());
     announce(&format!("ready {url} kubeconfig={file} in {took} ms"));
     loop {

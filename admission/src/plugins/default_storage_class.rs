@@ -2,7 +2,7 @@
 //! `storageclass.kubernetes.io/is-default-class: "true"`), the newest when there are several.
 
 use super::{Plugin, default_class};
-use crate::review::{Reader, Review};
+use crate::review::{Cluster, Review};
 use api::Status;
 use futures::future::BoxFuture;
 
@@ -25,7 +25,7 @@ impl Plugin for DefaultStorageClass {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(claim) = review.object.as_deref_mut() else { return Ok(()) };

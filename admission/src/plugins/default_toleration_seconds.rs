@@ -4,7 +4,7 @@
 //! seconds), each unless the pod tolerates it already.
 
 use super::{Plugin, push};
-use crate::review::{Reader, Review};
+use crate::review::{Cluster, Review};
 use api::{Status, Value, tree};
 use futures::future::BoxFuture;
 
@@ -25,7 +25,7 @@ impl Plugin for DefaultTolerationSeconds {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        _: &'a dyn Reader,
+        _: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         if let Some(pod) = review.object.as_deref_mut() {
             add(pod);

@@ -6,7 +6,7 @@
 
 use super::Plugin;
 use crate::pod_resources::{Amounts, list, of_pod};
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Quantity, Status, Value};
 use futures::future::BoxFuture;
 
@@ -32,7 +32,7 @@ impl Plugin for LimitRanger {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             if review.resource() != "pods" {
@@ -50,7 +50,7 @@ impl Plugin for LimitRanger {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             for range in reader.list("", "limitranges", review.namespace).await {

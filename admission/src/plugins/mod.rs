@@ -14,9 +14,12 @@ mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
-use crate::review::{Reader, Review};
-use api::{Status, Value};
+use crate::review::{Cluster, Review};
+use api::{Network, Reader, Status, Value};
 use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stdx::Clock;
 
 /// An admission plugin. A plugin that only refuses leaves `admit` alone, one that only changes leaves `validate`.
 pub trait Plugin: Send + Sync {
@@ -34,7 +37,7 @@ pub trait Plugin: Send + Sync {
     fn admit<'a>(
         &'a self,
         _review: &'a mut Review<'_>,
-        _reader: &'a dyn Reader,
+        _reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -43,27 +46,50 @@ pub trait Plugin: Send + Sync {
     fn validate<'a>(
         &'a self,
         _review: &'a mut Review<'_>,
-        _reader: &'a dyn Reader,
+        _reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
+/// What plugins work with.
+#[derive(Clone)]
+pub struct Settings {
+    pub clock: Clock,
+    /// For plugins that keep their own picture of the cluster.
+    pub reader: Arc<dyn Reader>,
+    /// The way to webhooks.
+    pub network: Arc<dyn Network>,
+    /// The configuration of plugins, by name: the parts of the file of `--admission-control-config-file`.
+    pub configurations: BTreeMap<String, Value>,
+}
+
+impl Settings {
+    /// An empty cluster, no way out, nothing configured.
+    pub fn new(clock: Clock) -> Self {
+        let (reader, network) = (Arc::new(()), Arc::new(()));
+        Settings { clock, reader, network, configurations: BTreeMap::new() }
+    }
+}
+
+/// Makes a plugin; an error text when its configuration is wrong.
+pub type MakePlugin = fn(&Settings) -> Result<Box<dyn Plugin>, String>;
+
 /// All plugins, in upstream's order.
-pub static PLUGINS: &[&dyn Plugin] = &[
-    &namespace_lifecycle::NamespaceLifecycle,
-    &limit_ranger::LimitRanger,
-    &service_account::ServiceAccount,
-    &taint_nodes_by_condition::TaintNodesByCondition,
-    &priority::Priority,
-    &default_toleration_seconds::DefaultTolerationSeconds,
-    &default_storage_class::DefaultStorageClass,
-    &storage_object_in_use_protection::StorageObjectInUseProtection,
-    &persistent_volume_claim_resize::PersistentVolumeClaimResize,
-    &runtime_class::RuntimeClass,
-    &default_ingress_class::DefaultIngressClass,
-    &pod_topology_labels::PodTopologyLabels,
-    &resource_quota::ResourceQuota,
+pub const PLUGINS: &[MakePlugin] = &[
+    |_| Ok(Box::new(namespace_lifecycle::NamespaceLifecycle)),
+    |_| Ok(Box::new(limit_ranger::LimitRanger)),
+    |_| Ok(Box::new(service_account::ServiceAccount)),
+    |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition)),
+    |_| Ok(Box::new(priority::Priority)),
+    |_| Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds)),
+    |_| Ok(Box::new(default_storage_class::DefaultStorageClass)),
+    |_| Ok(Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)),
+    |_| Ok(Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize)),
+    |_| Ok(Box::new(runtime_class::RuntimeClass)),
+    |_| Ok(Box::new(default_ingress_class::DefaultIngressClass)),
+    |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels)),
+    |_| Ok(Box::new(resource_quota::ResourceQuota)),
 ];
 
 /// Appends to a list of the object, making it where missing.
@@ -76,7 +102,7 @@ fn push(object: &mut Value, parents: &[&str], field: &str, item: impl Into<Value
 
 /// An object as the server's index has it, or, if it is not there yet, as the store has it.
 async fn find(
-    reader: &dyn Reader,
+    reader: &dyn Cluster,
     group: &str,
     resource: &str,
     namespace: &str,
@@ -90,7 +116,7 @@ async fn find(
 
 /// Of the classes that an annotation marks as default the newest; of those made in the same second the first by name.
 async fn default_class(
-    reader: &dyn Reader,
+    reader: &dyn Cluster,
     group: &str,
     resource: &str,
     annotations: &[&str],

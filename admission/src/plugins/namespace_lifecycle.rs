@@ -5,7 +5,7 @@
 //! `NamespaceTerminating`.
 
 use super::Plugin;
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Status, Value, status::Cause};
 use futures::future::BoxFuture;
 
@@ -30,7 +30,7 @@ impl Plugin for NamespaceLifecycle {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             if review.operation == Operation::Delete {

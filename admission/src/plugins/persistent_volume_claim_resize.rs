@@ -1,7 +1,7 @@
 //! PersistentVolumeClaimResize: a claim may only grow when it is bound and its class allows it.
 
 use super::Plugin;
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Status, Value};
 use futures::future::BoxFuture;
 use kinds::core::pod_spec::quantity;
@@ -22,7 +22,7 @@ impl Plugin for PersistentVolumeClaimResize {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let (Some(new), Some(old)) = (review.object.as_deref(), review.old) else { return Ok(()) };

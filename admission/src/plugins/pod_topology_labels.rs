@@ -1,7 +1,7 @@
 //! PodTopologyLabels: a pod that gets its node gets the node's zone and region as labels, by way of its binding.
 
 use super::Plugin;
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Status, Value};
 use futures::future::BoxFuture;
 
@@ -22,7 +22,7 @@ impl Plugin for PodTopologyLabels {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(object) = review.object.as_deref_mut() else { return Ok(()) };

@@ -5,7 +5,7 @@
 //! `preemptionPolicy: PreemptLowerPriority`; without a class and a default class it is 0.
 
 use super::Plugin;
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Status, Value};
 use futures::future::BoxFuture;
 
@@ -29,7 +29,7 @@ impl Plugin for Priority {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             match (review.resource(), review.operation) {
@@ -49,7 +49,7 @@ impl Plugin for Priority {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(class) = review.object.as_deref().filter(|_| review.resource() == CLASSES) else {
@@ -80,13 +80,13 @@ fn keep(review: &mut Review<'_>) {
     }
 }
 
-async fn default_class(reader: &dyn Reader) -> Option<Value> {
+async fn default_class(reader: &dyn Cluster) -> Option<Value> {
     let classes = reader.list(GROUP, CLASSES, "").await;
     let defaults = classes.into_iter().filter(|class| class.bool_at(&["globalDefault"]));
     defaults.min_by_key(|class| class.i64_at(&["value"]).unwrap_or(0))
 }
 
-async fn resolve(review: &mut Review<'_>, reader: &dyn Reader) -> Result<(), Status> {
+async fn resolve(review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
     let Some(pod) = review.object.as_deref() else { return Ok(()) };
     let asked = pod.str_at(&["spec", "priorityClassName"]);
     let class = match asked {

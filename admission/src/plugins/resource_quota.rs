@@ -7,7 +7,7 @@
 use super::Plugin;
 use crate::pod_resources::{Amounts, add, list};
 use crate::quota_usage::{concerns, is_in_scope, missing, usage};
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Quantity, Status, Value};
 use futures::future::BoxFuture;
 use kinds::Verbs;
@@ -40,7 +40,7 @@ impl Plugin for ResourceQuota {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let quotas = reader.list("", "resourcequotas", review.namespace).await;

@@ -5,7 +5,7 @@
 
 use super::{Plugin, push};
 use crate::pod_resources::list;
-use crate::review::{Reader, Review};
+use crate::review::{Cluster, Review};
 use api::{Status, Value, quote};
 use futures::future::BoxFuture;
 
@@ -26,7 +26,7 @@ impl Plugin for RuntimeClass {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(class) = class(review, reader).await? else { return Ok(()) };
@@ -39,7 +39,7 @@ impl Plugin for RuntimeClass {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let class = class(review, reader).await?;
@@ -57,7 +57,7 @@ impl Plugin for RuntimeClass {
 
 const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
-async fn class(review: &Review<'_>, reader: &dyn Reader) -> Result<Option<Value>, Status> {
+async fn class(review: &Review<'_>, reader: &dyn Cluster) -> Result<Option<Value>, Status> {
     let name = review
         .object
         .as_deref()

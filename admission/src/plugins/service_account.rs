@@ -6,7 +6,7 @@
 //! `/var/run/secrets/kubernetes.io/serviceaccount`, unless pod or account say `automountServiceAccountToken: false`.
 
 use super::{Plugin, push};
-use crate::review::{Operation, Reader, Review};
+use crate::review::{Cluster, Operation, Review};
 use api::{Status, Value, quote, tree};
 use futures::future::BoxFuture;
 use kinds::core::pod_spec::MIRROR;
@@ -39,7 +39,7 @@ impl Plugin for ServiceAccount {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             if review.operation == Operation::Create && !is_mirror(review) {
@@ -59,7 +59,7 @@ impl Plugin for ServiceAccount {
     fn validate<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        reader: &'a dyn Reader,
+        reader: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(check(review, reader))
     }
@@ -92,7 +92,7 @@ fn settle_name(review: &mut Review<'_>) -> String {
     name
 }
 
-async fn account(review: &Review<'_>, reader: &dyn Reader, name: &str) -> Result<Value, Status> {
+async fn account(review: &Review<'_>, reader: &dyn Cluster, name: &str) -> Result<Value, Status> {
     let namespace = review.namespace;
     if let Some(found) = reader.get("", "serviceaccounts", namespace, name).await {
         return Ok(found);
@@ -167,7 +167,7 @@ fn add_pull_secrets(pod: &mut Value, account: &Value) {
     }
 }
 
-async fn check(review: &mut Review<'_>, reader: &dyn Reader) -> Result<(), Status> {
+async fn check(review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
     let Some(pod) = review.object.as_deref() else { return Ok(()) };
     let create = review.operation == Operation::Create;
     if create && is_mirror(review) {

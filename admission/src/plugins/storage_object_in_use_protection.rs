@@ -2,7 +2,7 @@
 //! in use: `metadata.finalizers: [kubernetes.io/pvc-protection]`.
 
 use super::{Plugin, push};
-use crate::review::{Reader, Review};
+use crate::review::{Cluster, Review};
 use api::{Status, Value};
 use futures::future::BoxFuture;
 
@@ -32,7 +32,7 @@ impl Plugin for StorageObjectInUseProtection {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        _: &'a dyn Reader,
+        _: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         if let (Some(finalizer), Some(object)) = (finalizer(review), review.object.as_deref_mut()) {
             add(object, finalizer);

@@ -1,7 +1,7 @@
 //! TaintNodesByCondition: a new node is tainted `node.kubernetes.io/not-ready:NoSchedule` until it says that it is ready.
 
 use super::{Plugin, push};
-use crate::review::{Reader, Review};
+use crate::review::{Cluster, Review};
 use api::{Status, Value, tree};
 use futures::future::BoxFuture;
 
@@ -21,7 +21,7 @@ impl Plugin for TaintNodesByCondition {
     fn admit<'a>(
         &'a self,
         review: &'a mut Review<'_>,
-        _: &'a dyn Reader,
+        _: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         if let Some(node) = review.object.as_deref_mut() {
             add(node);

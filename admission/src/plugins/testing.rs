@@ -1,10 +1,9 @@
 //! A small cluster for the tests of plugins.
 
 use super::Plugin;
-use crate::review::{Operation, Reader, Review};
-use api::{Status, Value};
+use crate::review::{self, Operation, Review};
+use api::{Follow, Later, Reader, Status, Value};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use kinds::Registry;
 
 /// Objects by group and plural.
@@ -38,7 +37,7 @@ impl Reader for Cluster {
         resource: &'a str,
         namespace: &'a str,
         name: &'a str,
-    ) -> BoxFuture<'a, Option<Value>> {
+    ) -> Later<'a, Option<Value>> {
         let found = self
             .all(group, resource, namespace)
             .into_iter()
@@ -52,22 +51,29 @@ impl Reader for Cluster {
         resource: &'a str,
         namespace: &'a str,
         name: &'a str,
-    ) -> BoxFuture<'a, Option<Value>> {
+    ) -> Later<'a, Option<Value>> {
         self.get(group, resource, namespace, name)
     }
 
-    fn name_suffix(&self) -> String {
-        "abcde".to_owned()
-    }
-
-    fn list<'a>(
-        &'a self,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-    ) -> BoxFuture<'a, Vec<Value>> {
+    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> Later<'a, Vec<Value>> {
         let all = self.all(group, resource, namespace);
         async { all }.boxed()
+    }
+
+    fn follow<'a>(
+        &'a self,
+        group: &'static str,
+        resource: &'static str,
+        mut follow: Follow,
+    ) -> Later<'a, ()> {
+        follow(api::Followed::All(self.all(group, resource, "")));
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl review::Cluster for Cluster {
+    fn name_suffix(&self) -> String {
+        "abcde".to_owned()
     }
 }
 

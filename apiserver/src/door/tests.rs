@@ -314,7 +314,7 @@ async fn over_http2_with(io: DuplexStream) -> http2::SendRequest<StreamBody<Piec
 async fn a_component_connects_as_itself_and_its_connection_stays() {
     let component = authn::in_process("system:kube-scheduler", &[]);
     let seen = component.clone();
-    let settings = authn::Settings { client_cas: Vec::new(), anonymous: false, clock: Clock::system() };
+    let settings = authn::Settings { anonymous: false, ..authn::Settings::new(Clock::system()) };
     let authenticator = Arc::new(authn::Authenticator::new(&settings).unwrap());
     let door = Door::new(Drain::new(), move |request: Request<RequestBody>| {
         let authenticator = authenticator.clone();

@@ -110,7 +110,7 @@ async fn review(
         warnings: &mut warnings,
         charges: &mut charges,
     };
-    let reader: &dyn admission::Reader = &*call.server;
+    let reader: &dyn admission::Cluster = &*call.server;
     let chain = &call.server.admission;
     let outcome = if mutate {
         chain.admit(&mut review, reader).await

@@ -31,7 +31,7 @@ fn world(anonymous: bool) -> World {
     let ca = Authority::new("kubernetes", NOW).unwrap();
     let clock = Clock::manual(NOW);
     let client_cas = vec![ca.certificate_der().to_vec().into()];
-    let settings = Settings { client_cas, anonymous, clock: clock.clone() };
+    let settings = Settings { client_cas, anonymous, ..Settings::new(clock.clone()) };
     World { ca, clock, authenticator: Authenticator::new(&settings).unwrap() }
 }
 
@@ -126,7 +126,7 @@ async fn a_component_is_who_it_was_wired_as_whatever_it_sends() {
 
 #[test]
 fn a_bad_authority_is_an_error_at_the_start() {
-    let settings = Settings { client_cas: vec![vec![0; 8].into()], anonymous: true, clock: Clock::system() };
+    let settings = Settings { client_cas: vec![vec![0; 8].into()], ..Settings::new(Clock::system()) };
     assert!(Authenticator::new(&settings).is_err());
 }
 

@@ -1,14 +1,18 @@
 //! Who may do what today. Callers from elsewhere are made by the authenticator, as in service.
 
 use super::*;
-use authn::{Authenticator, Credentials, Peer, Settings, in_process};
+use authn::{Authenticator, Credentials, Peer, in_process};
 use stdx::Clock;
 
 async fn anonymous() -> Caller {
-    let settings = Settings { client_cas: Vec::new(), anonymous: true, clock: Clock::system() };
+    let settings = authn::Settings::new(Clock::system());
     let peer = Peer::default();
     let credentials = Credentials { peer: &peer, headers: &(), path: "/" };
     Authenticator::new(&settings).unwrap().authenticate(&credentials).await.unwrap()
+}
+
+fn authorizer() -> Authorizer {
+    Authorizer::new(&super::Settings::new(Clock::system())).unwrap()
 }
 
 fn list_pods() -> Attributes {
@@ -16,7 +20,7 @@ fn list_pods() -> Attributes {
 }
 
 async fn may(caller: &Caller, asked: Attributes) -> bool {
-    Authorizer::new().authorize(caller.clone(), asked).await.is_ok()
+    authorizer().authorize(caller.clone(), asked).await.is_ok()
 }
 
 #[tokio::test]
@@ -24,7 +28,7 @@ async fn the_privileged_group_may_do_all() {
     let admin = in_process("root", &["system:masters"]);
     for asked in [list_pods(), Attributes::path("post", "/x"), Attributes::resource("delete", "x", "v1", "y")]
     {
-        let permit = Authorizer::new().authorize(admin.clone(), asked.clone()).await.unwrap();
+        let permit = authorizer().authorize(admin.clone(), asked.clone()).await.unwrap();
         assert_eq!((permit.caller(), permit.attributes()), (&admin, &asked));
     }
 }
@@ -39,7 +43,7 @@ async fn nobody_may_see_version_and_health_and_nothing_else() {
     for path in ["/", "/api", "/apis", "/openapi/v2", "/metrics", "/livez/ping", "/versions", ""] {
         assert!(!may(&nobody, Attributes::path("get", path)).await, "{path}");
     }
-    let status = Authorizer::new().authorize(nobody, list_pods()).await.unwrap_err();
+    let status = authorizer().authorize(nobody, list_pods()).await.unwrap_err();
     assert_eq!(
         status.message,
         r#"pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster scope"#

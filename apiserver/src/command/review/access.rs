@@ -6,10 +6,10 @@ use authn::Caller;
 use authz::{Attributes, Decision};
 
 /// Answers about the caller itself or about the subject that the spec names.
-pub fn review(call: &Call, mut object: Value) -> Value {
+pub async fn review(call: &Call, mut object: Value) -> Value {
     let own = call.info().kind == "SelfSubjectAccessReview";
     let caller = if own { call.permit.caller().clone() } else { subject(&object) };
-    let decision = call.server.authorizer.decide(&caller, &asked(&object));
+    let decision = call.server.authorizer.decide(&caller, &asked(&object)).await;
     let (allowed, denied, reason) = match decision {
         Decision::Allow(reason) => (true, false, reason),
         Decision::Deny(reason) => (false, true, reason),
@@ -47,18 +47,19 @@ fn asked(object: &Value) -> Attributes {
 }
 
 /// The rules that apply to the caller in a namespace, as far as authorities can list theirs.
-pub fn rules(call: &Call, object: &Value) -> Result<Value, Status> {
+pub async fn rules(call: &Call, object: &Value) -> Result<Value, Status> {
     if object.str_at(&["spec", "namespace"]).is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
     // The authorities of today answer questions but cannot list all that they would allow: they are asked for all.
-    let may = |asked: Attributes| {
-        matches!(call.server.authorizer.decide(call.permit.caller(), &asked), Decision::Allow(_))
+    let may = async |asked: Attributes| {
+        matches!(call.server.authorizer.decide(call.permit.caller(), &asked).await, Decision::Allow(_))
     };
-    let all = may(Attributes::resource("*", "*", "*", "*"));
+    let all = may(Attributes::resource("*", "*", "*", "*")).await;
     let resources: Vec<Value> =
         all.then(|| tree!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})).into_iter().collect();
     let paths: Vec<Value> = may(Attributes::path("*", "*"))
+        .await
         .then(|| tree!({"verbs": ["*"], "nonResourceURLs": ["*"]}))
         .into_iter()
         .collect();

@@ -1,0 +1,142 @@
+//! The objects that are served: the store, the kinds that are in it, and each kind's place. Rooms that decide
+//! (authn, authz, admission) read the cluster by it.
+
+mod follow;
+
+use crate::stored;
+use api::{Follow, Later, Reader, Value};
+use arc_swap::ArcSwap;
+use kinds::{Kind, Registry};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::{Key, ListQuery, Scope, Space, Store};
+
+/// Store, kinds and places. Cheap to clone.
+#[derive(Clone)]
+pub struct Objects(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    registry: ArcSwap<Registry>,
+    /// One change of the registry at a time.
+    registering: Mutex<()>,
+    /// Rings with every change of the registry.
+    registered: tokio::sync::watch::Sender<()>,
+    spaces: RwLock<HashMap<String, Space>>,
+}
+
+impl Objects {
+    /// The built-in kinds, in `store`.
+    pub fn new(store: Store) -> Self {
+        Objects(Arc::new(Inner {
+            store,
+            registry: ArcSwap::from_pointee(Registry::builtin()),
+            registering: Mutex::new(()),
+            registered: tokio::sync::watch::Sender::new(()),
+            spaces: RwLock::default(),
+        }))
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The kinds that are served now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.0.registry.load_full()
+    }
+
+    /// Changes the list of kinds, then calls `done`, before anybody who waits for changes is told.
+    pub fn register(&self, change: impl FnOnce(&mut Registry), done: impl FnOnce()) {
+        let _one = self.0.registering.lock();
+        let mut registry = Registry::clone(&self.0.registry.load());
+        change(&mut registry);
+        self.0.registry.store(Arc::new(registry));
+        done();
+        self.0.registered.send_replace(());
+    }
+
+    /// Returns once a custom kind is not served any more, or not in this edition; never for built-in kinds.
+    pub async fn replaced(&self, kind: &dyn Kind) {
+        if !kind.stored_as_json() {
+            return std::future::pending().await;
+        }
+        let info = kind.info();
+        let mut changes = self.0.registered.subscribe();
+        loop {
+            let registry = self.registry();
+            let found = registry.find(&info.group, &info.plural);
+            let here = found.map(|found| found.at(&info.storage_version).unwrap_or_else(|| found.clone()));
+            if here.is_none_or(|here| here.edition() != kind.edition()) || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The kind's place in the store.
+    pub fn space(&self, kind: &dyn Kind) -> Space {
+        let prefix = kind.info().prefix.as_str();
+        if let Some(space) = self.0.spaces.read().get(prefix) {
+            return space.clone();
+        }
+        self.0.spaces.write().entry(prefix.to_owned()).or_insert_with(|| Space::new(prefix)).clone()
+    }
+
+    /// An object of any kind in the stored version.
+    pub async fn find(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        latest: bool,
+    ) -> Option<Value> {
+        let registry = self.registry();
+        let kind = registry.find(group, resource)?;
+        let key = Key::new(&self.space(&**kind), crate::call::rest(kind.info(), namespace, name));
+        let found = if latest { self.0.store.get(&key).await } else { self.0.store.get_stale(&key).await };
+        let entry = found.ok()??;
+        stored::decode(&**kind, &entry).ok()
+    }
+
+    /// All objects of a kind in a namespace, or everywhere.
+    pub async fn find_all(&self, group: &str, resource: &str, namespace: &str) -> Vec<Value> {
+        let registry = self.registry();
+        let Some(kind) = registry.find(group, resource) else { return Vec::new() };
+        let scope = if namespace.is_empty() { Scope::All } else { Scope::prefix(&format!("{namespace}/")) };
+        let query = ListQuery { scope, ..ListQuery::default() };
+        let Ok(page) = self.0.store.list(&self.space(&**kind), &query).await else { return Vec::new() };
+        page.entries.iter().filter_map(|entry| stored::decode(&**kind, entry).ok()).collect()
+    }
+}
+
+impl Reader for Objects {
+    fn get<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> Later<'a, Option<Value>> {
+        Box::pin(self.find(group, resource, namespace, name, false))
+    }
+
+    fn get_latest<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> Later<'a, Option<Value>> {
+        Box::pin(self.find(group, resource, namespace, name, true))
+    }
+
+    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> Later<'a, Vec<Value>> {
+        Box::pin(self.find_all(group, resource, namespace))
+    }
+
+    fn follow<'a>(&'a self, group: &'static str, resource: &'static str, follow: Follow) -> Later<'a, ()> {
+        Box::pin(follow::follow(self, group, resource, follow))
+    }
+}
