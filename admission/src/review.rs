@@ -1,6 +1,7 @@
 //! What a plugin is asked about, and how it sees the cluster.
 
-use api::{Reader, Value};
+use api::{Later, Reader, Value};
+use authz::{Attributes, Decision};
 use kinds::Kind;
 
 /// What is being done to the object.
@@ -30,9 +31,13 @@ pub struct Review<'a> {
     pub user: &'a str,
     pub uid: &'a str,
     pub groups: &'a [String],
+    /// Tells what else this user may do.
+    pub asks: &'a dyn Asks,
     pub dry_run: bool,
     /// Each becomes a `Warning` header.
     pub warnings: &'a mut Vec<String>,
+    /// What the audit log is told besides, by keys such as `pod-security.kubernetes.io/enforce-policy`.
+    pub audit_annotations: &'a mut Vec<(String, String)>,
     /// Quotas as they are after this change, each with the resource version that it was read at. They are written in
     /// the same transaction as the object.
     pub charges: &'a mut Vec<Value>,
@@ -70,6 +75,19 @@ impl Review<'_> {
             name => name,
         };
         api::Status::forbidden(self.group(), self.resource(), name, why)
+    }
+}
+
+/// Authorization, asked about the user who makes a change.
+pub trait Asks: Send + Sync {
+    /// May this user do that? Nothing is opened by the answer.
+    fn may<'a>(&'a self, asked: &'a Attributes) -> Later<'a, Decision>;
+}
+
+/// A user who may do nothing else.
+impl Asks for () {
+    fn may<'a>(&'a self, _: &'a Attributes) -> Later<'a, Decision> {
+        Box::pin(std::future::ready(Decision::NoOpinion(String::new())))
     }
 }
 

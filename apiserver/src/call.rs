@@ -4,8 +4,9 @@ use crate::address::{Target, Verb};
 use crate::negotiate::Offer;
 use crate::query::Query;
 use crate::server::Server;
-use api::{Status, Value, merge};
-use authz::Permit;
+use admission::Asks;
+use api::{Later, Status, Value, merge};
+use authz::{Attributes, Decision, Permit};
 use http::HeaderMap;
 use kinds::{Cx, Info, Kind};
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ pub struct Call {
     pub now_secs: i64,
     /// Each becomes a `Warning` header; in the order of their making, without repetitions.
     pub warnings: Mutex<Vec<String>>,
+    /// What admission tells the audit log; each key once.
+    pub audit_annotations: Mutex<Vec<(String, String)>>,
 }
 
 impl Call {
@@ -95,6 +98,16 @@ impl Call {
         }
     }
 
+    /// Keeps what the audit log is to be told; what was said first stays.
+    pub fn annotate(&self, annotations: Vec<(String, String)>) {
+        let mut known = self.audit_annotations.lock();
+        for (key, value) in annotations {
+            if known.iter().all(|(present, _)| *present != key) {
+                known.push((key, value));
+            }
+        }
+    }
+
     pub fn user_agent(&self) -> &str {
         self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
@@ -108,6 +121,13 @@ impl Call {
     /// The object's own name, or what will be generated from.
     pub fn name_of(obj: &Value) -> &str {
         obj.str_at(&["metadata", "name"])
+    }
+}
+
+/// Plugins ask about who made the request.
+impl Asks for Call {
+    fn may<'a>(&'a self, asked: &'a Attributes) -> Later<'a, Decision> {
+        Box::pin(self.server.authorizer.decide(self.permit.caller(), asked))
     }
 }
 

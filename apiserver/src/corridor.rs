@@ -85,6 +85,7 @@ async fn walk(
         now: now.rfc3339(),
         now_secs: now.secs,
         warnings: parking_lot::Mutex::default(),
+        audit_annotations: parking_lot::Mutex::default(),
     };
     resource(call, body, parts).await
 }

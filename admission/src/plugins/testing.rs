@@ -118,7 +118,7 @@ async fn both(
     let registry = Registry::builtin();
     let kind = registry.find(group, resource).expect("a built-in kind").clone();
     let name = object.str_at(&["metadata", "name"]).to_owned();
-    let (mut warnings, mut charges) = (Vec::new(), Vec::new());
+    let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
     let mut review = Review {
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
         kind: &*kind,
@@ -131,8 +131,10 @@ async fn both(
         user: "jane",
         uid: "",
         groups: &[],
+        asks: &(),
         dry_run: false,
         warnings: &mut warnings,
+        audit_annotations: &mut audit_annotations,
         charges: &mut charges,
     };
     if plugin.handles(&review) {

@@ -93,7 +93,7 @@ async fn review(
     mutate: bool,
 ) -> Result<Vec<Value>, Status> {
     let cx = call.cx();
-    let (mut warnings, mut charges) = (Vec::new(), Vec::new());
+    let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
     let mut review = Review {
         operation,
         kind: &*call.kind,
@@ -106,8 +106,10 @@ async fn review(
         user: cx.user,
         uid: cx.uid,
         groups: cx.groups,
+        asks: call,
         dry_run,
         warnings: &mut warnings,
+        audit_annotations: &mut audit_annotations,
         charges: &mut charges,
     };
     let reader: &dyn admission::Cluster = &*call.server;
@@ -118,6 +120,7 @@ async fn review(
         chain.validate(&mut review, reader).await
     };
     warnings.into_iter().for_each(|text| call.warn(text));
+    call.annotate(audit_annotations);
     outcome.map(|()| charges)
 }
 
