@@ -13,4 +13,4 @@ pub mod plugins;
 
 pub use chain::Chain;
 pub use plugins::Settings;
-pub use review::{Cluster, Operation, Review};
+pub use review::{Asks, Cluster, Operation, Review};
