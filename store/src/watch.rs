@@ -5,8 +5,11 @@ use crate::entry::Event;
 use crate::error::Error;
 use crate::index::SpaceIndex;
 use crate::key::{Revision, Scope};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 /// Events looked at under one lock.
 const MAX_SCANNED: usize = 1024;
@@ -22,6 +25,8 @@ pub struct Watch {
     /// What `progress` last could say.
     told: Revision,
     bell: Arc<Notify>,
+    /// Listens to the bell since before the ring was last looked at; waiting twice costs no second registration.
+    rung: Pin<Box<OwnedNotified>>,
 }
 
 impl Watch {
@@ -31,22 +36,25 @@ impl Watch {
         let seq = state.ring.position_after(from).ok_or(Error::Compacted { oldest })?;
         drop(state);
         let bell = space.hang_bell(&scope);
-        Ok(Watch { space, scope, from, seq, told: from, bell })
+        let rung = Box::pin(bell.clone().notified_owned());
+        Ok(Watch { space, scope, from, seq, told: from, bell, rung })
     }
 
     /// The next events, at least one; waits for them. Dropping the future loses nothing.
     /// `Compacted`: it fell behind, begin again from a list. `Closed`: the store was closed.
     pub async fn next_batch(&mut self) -> Result<Vec<Arc<Event>>, Error> {
-        let bell = self.bell.clone();
+        std::future::poll_fn(|cx| self.poll_batch(cx)).await
+    }
+
+    /// As `next_batch`.
+    pub fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Arc<Event>>, Error>> {
         loop {
-            let rung = bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
             let batch = self.try_batch()?;
             if !batch.is_empty() {
-                return Ok(batch);
+                return Poll::Ready(Ok(batch));
             }
-            rung.await;
+            ready!(self.rung.as_mut().poll(cx));
+            self.rung.set(self.bell.clone().notified_owned());
         }
     }
 

@@ -12,15 +12,20 @@ use crate::negotiate::{Form, Media};
 use crate::query::ListOptions;
 use crate::read::parse_version;
 use crate::selection::Selection;
+use crate::server::Server;
 use crate::stored;
 use api::Status;
 use bytes::{Bytes, BytesMut};
 use frame::Frames;
 use http::{HeaderValue, Response, header};
+use kinds::Kind;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use store::{Entry, Error, Event, ListQuery, Watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// A watch without a timeout of its own ends between this and twice this.
 const MIN_TIMEOUT_SECS: u64 = 1_800;
@@ -28,8 +33,9 @@ const MIN_TIMEOUT_SECS: u64 = 1_800;
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before its end a watch sends a last bookmark.
 const LAST_BOOKMARK_BEFORE: Duration = Duration::from_secs(2);
-/// Bytes gathered into one piece of the answer.
-const PIECE_BYTES: usize = 64 * 1024;
+
+/// Pieces without a look at the time: a flood of events must not outlast the end of its watch.
+const MOST_IN_A_ROW: u32 = 100;
 
 /// What the watch begins with.
 struct Start {
@@ -63,20 +69,17 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
     let deadline = Instant::now() + timeout;
     let stream = Stream {
         first: first_piece(&call, &mut frames, &selection, &start)?,
-        next_bookmark: bookmark_time(&options, deadline, Instant::now()),
+        alarm: Box::pin(tokio::time::sleep_until(bookmark_time(&options, deadline, Instant::now()))),
+        end: Box::pin(end(call.server.clone(), call.kind.clone())),
         cursor,
         selection,
         frames,
         deadline,
-        bookmarks: options.allow_bookmarks,
+        in_a_row: 0,
         ended: false,
         call,
     };
-    let body = futures::stream::unfold(stream, |mut stream| async move {
-        let piece = stream.next().await?;
-        Some((Ok::<Bytes, std::convert::Infallible>(piece), stream))
-    });
-    Ok(respond(form, Body::stream(body)))
+    Ok(respond(form, Body::stream(stream)))
 }
 
 fn respond(form: Form, body: Body) -> Answer {
@@ -154,6 +157,15 @@ fn bookmark_time(options: &ListOptions, deadline: Instant, now: Instant) -> Inst
     if next < last || now >= last { next } else { last }
 }
 
+/// Returns when the server stops, or serves the kind differently: clients begin again with what is served then.
+async fn end(server: Arc<Server>, kind: Arc<dyn Kind>) {
+    tokio::select! {
+        () = server.stopping() => {}
+        () = server.replaced(&*kind) => {}
+    }
+}
+
+/// The body of the answer. What it waits for is registered once, not for every event.
 struct Stream {
     call: Call,
     selection: Selection,
@@ -162,63 +174,58 @@ struct Stream {
     /// What is sent before anything else.
     first: Bytes,
     deadline: Instant,
-    bookmarks: bool,
-    next_bookmark: Instant,
+    /// The time of the next bookmark, or the deadline.
+    alarm: Pin<Box<Sleep>>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Pieces since the end and the alarm were last asked.
+    in_a_row: u32,
     ended: bool,
 }
 
-impl Stream {
-    /// The next piece; none at the end.
-    async fn next(&mut self) -> Option<Bytes> {
-        if !self.first.is_empty() {
-            return Some(std::mem::take(&mut self.first));
+impl futures::Stream for Stream {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = &mut *self;
+        if !stream.first.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut stream.first))));
         }
-        while !self.ended {
-            let wake = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
-            let batch = tokio::select! {
-                batch = self.cursor.next_batch() => Some(batch),
-                () = tokio::time::sleep_until(wake) => None,
-                () = self.call.server.stopping() => { self.ended = true; return None; }
-                // Clients begin again with what is served then.
-                () = self.call.server.replaced(&*self.call.kind) => { self.ended = true; return None; }
-            };
+        while !stream.ended {
+            let batch =
+                if stream.in_a_row < MOST_IN_A_ROW { stream.cursor.poll_batch(cx) } else { Poll::Pending };
             let piece = match batch {
-                Some(Ok(events)) => self.pieces(&events),
-                Some(Err(error)) => self.fail(&error),
-                None => self.woken(),
+                Poll::Ready(Ok(events)) => stream.piece(&events),
+                Poll::Ready(Err(error)) => stream.fail(&error),
+                Poll::Pending if stream.end.as_mut().poll(cx).is_ready() => break,
+                Poll::Pending if stream.alarm.as_mut().poll(cx).is_ready() => stream.woken(),
+                Poll::Pending if stream.in_a_row < MOST_IN_A_ROW => {
+                    stream.in_a_row = 0;
+                    return Poll::Pending;
+                }
+                Poll::Pending => Bytes::new(),
             };
+            stream.in_a_row = if stream.in_a_row < MOST_IN_A_ROW { stream.in_a_row + 1 } else { 0 };
             if !piece.is_empty() {
-                return Some(piece);
+                return Poll::Ready(Some(Ok(piece)));
             }
         }
-        None
+        stream.ended = true;
+        Poll::Ready(None)
     }
+}
 
-    /// The frames of a batch, and of what has come in the meantime up to a full piece.
-    fn pieces(&mut self, events: &[Arc<Event>]) -> Bytes {
+impl Stream {
+    /// The frames of a batch.
+    fn piece(&mut self, events: &[Arc<Event>]) -> Bytes {
         let mut out = BytesMut::new();
-        self.append(events, &mut out);
-        while out.len() < PIECE_BYTES && !self.ended {
-            match self.cursor.try_batch() {
-                Ok(more) if more.is_empty() => break,
-                Ok(more) => self.append(&more, &mut out),
-                // Told with the next piece.
-                Err(_) => break,
+        for event in events {
+            if let Err(status) = self.frames.event(&self.call, &self.selection, event, &mut out) {
+                out.extend_from_slice(&self.frames.error(&status).unwrap_or_default());
+                self.ended = true;
+                break;
             }
         }
         out.freeze()
-    }
-
-    fn append(&mut self, events: &[Arc<Event>], out: &mut BytesMut) {
-        for event in events {
-            if let Err(status) = self.frames.event(&self.call, &self.selection, event, out) {
-                if let Ok(frame) = self.frames.error(&status) {
-                    out.extend_from_slice(&frame);
-                }
-                self.ended = true;
-                return;
-            }
-        }
     }
 
     fn fail(&mut self, error: &Error) -> Bytes {
@@ -240,7 +247,7 @@ impl Stream {
         }
         let last = self.deadline.checked_sub(LAST_BOOKMARK_BEFORE).unwrap_or(self.deadline);
         let next = now + BOOKMARK_INTERVAL;
-        self.next_bookmark = if now >= last { self.deadline } else { next.min(last) };
+        self.alarm.as_mut().reset(if now >= last { self.deadline } else { next.min(last) });
         let mut out = BytesMut::new();
         let revision = self.cursor.progress();
         match self.frames.bookmark(&self.call, revision, false, &mut out) {
