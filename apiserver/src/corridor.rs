@@ -1,6 +1,6 @@
 //! The corridor: the way of a request from the door to its answer. This is the file to open first.
 
-use crate::address::{Address, Target, Verb, address};
+use crate::address::{Address, Verb, address};
 use crate::answer::{self, Answer, gzip};
 use crate::call::Call;
 use crate::door::{Connection, HeaderView, RequestBody};
@@ -10,7 +10,8 @@ use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
 use crate::server::Server;
 use crate::{body, command, documents, read, route, stream, watch};
-use api::Status;
+use api::selector::{FieldSelector, LabelSelector};
+use api::{Status, names};
 use authn::{Caller, Credentials, Peer};
 use authz::Attributes;
 use http::{HeaderValue, Request, header, request::Parts};
@@ -109,21 +110,27 @@ fn attributes(place: &Address, parts: &Parts, query: &Query) -> Attributes {
             let mut attributes = Attributes::resource(verb, &target.group, &target.version, &target.resource);
             attributes.subresource = target.subresource.as_str().into();
             attributes.namespace = target.namespace.as_str().into();
-            attributes.name = named(target, query).into();
+            attributes.name = target.name.as_str().into();
             attributes.path = parts.uri.path().into();
+            if matches!(target.verb, Some(Verb::List | Verb::Watch | Verb::DeleteCollection)) {
+                limit(&mut attributes, query);
+            }
             attributes
         }
     }
 }
 
-/// Lists and watches of one name count as requests for it.
-fn named(target: &Target, query: &Query) -> String {
-    let listing = matches!(target.verb, Some(Verb::List | Verb::Watch | Verb::DeleteCollection));
-    if !target.name.is_empty() || !listing {
-        return target.name.clone();
+/// Tells what the selectors limit a request to. Lists and watches of one name count as requests for it.
+fn limit(attributes: &mut Attributes, query: &Query) {
+    attributes.fields = FieldSelector::parse(query.text("fieldSelector")).unwrap_or_default();
+    attributes.labels = LabelSelector::parse(query.text("labelSelector")).unwrap_or_default();
+    let name = attributes
+        .fields
+        .exact_value("metadata.name")
+        .filter(|name| names::is_path_segment_name(name).is_empty());
+    if let Some(name) = name.filter(|_| attributes.name.is_empty()) {
+        attributes.name = name.into();
     }
-    let selector = api::selector::FieldSelector::parse(query.text("fieldSelector")).ok();
-    selector.and_then(|s| s.exact_value("metadata.name").map(str::to_owned)).unwrap_or_default()
 }
 
 /// A request for a resource, after the permit.

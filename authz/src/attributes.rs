@@ -1,5 +1,7 @@
 //! What is asked for, as authorization sees it.
 
+use api::selector::{FieldSelector, LabelSelector};
+use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, Str, quote};
 
 /// Upstream's `authorizer.Attributes` without the user. A request is for a resource or for a bare path.
@@ -20,6 +22,9 @@ pub struct Attributes {
     pub path: Str,
     /// Whether the address is that of a resource, even if its name is empty.
     pub is_resource: bool,
+    /// What a list, a watch or the deletion of a collection is limited to; everything where it cannot be read.
+    pub fields: FieldSelector,
+    pub labels: LabelSelector,
 }
 
 impl Attributes {
