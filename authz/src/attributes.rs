@@ -1,7 +1,6 @@
 //! What is asked for, as authorization sees it.
 
 use api::selector::{FieldSelector, LabelSelector};
-use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, Str, quote};
 
 /// Upstream's `authorizer.Attributes` without the user. A request is for a resource or for a bare path.
