@@ -87,7 +87,7 @@ pub trait Asks: Send + Sync {
 /// A user who may do nothing else.
 impl Asks for () {
     fn may<'a>(&'a self, _: &'a Attributes) -> Later<'a, Decision> {
-        Box::pin(std::future::ready(Decision::NoOpinion(String::new())))
+        Box::pin(std::future::ready(Decision::NoOpinion(authz::Reason::NONE)))
     }
 }
 

@@ -1,19 +1,19 @@
 //! The authorities, and the rule that makes one answer of theirs: the first that has an opinion decides, and
 //! what nobody allows is forbidden.
 
-use crate::{Attributes, Permit, components, default_roles, privileged};
+use crate::{Attributes, Permit, Reason, components, default_roles, privileged};
 use api::{Later, Network, Reader, Status};
 use authn::Caller;
 use std::sync::Arc;
 use stdx::Clock;
 
-/// What an authority says; the text tells why.
+/// What an authority says, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    Allow(String),
+    Allow(Reason),
     /// No authority after this one is asked.
-    Deny(String),
-    NoOpinion(String),
+    Deny(Reason),
+    NoOpinion(Reason),
 }
 
 /// A decision, at once or after somebody else was asked.
@@ -28,6 +28,10 @@ pub trait Authority: Send + Sync {
     fn name(&self) -> &'static str;
     /// May `caller` do this?
     fn decide<'a>(&'a self, caller: &'a Caller, asked: &'a Attributes) -> Ruling<'a>;
+    /// Reads what it decides by and begins to follow it. Called once, before the first question.
+    fn begin(&self) -> Later<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What authorities work with.
@@ -65,34 +69,43 @@ impl Authorizer {
         Ok(Authorizer { authorities })
     }
 
-    /// A permit, or the 403 to answer with.
+    /// Lets every authority read what it decides by, and follow it from then on.
+    pub async fn begin(&self) {
+        for authority in &self.authorities {
+            authority.begin().await;
+        }
+    }
+
+    /// A permit, or the 403 to answer with; the 500 when an authority failed and no other allows.
     pub async fn authorize(&self, caller: Caller, asked: Attributes) -> Result<Permit, Status> {
         if caller.is_hypothetical() {
             return Err(asked.forbidden(caller.name(), "nobody calls under this name"));
         }
         match self.decide(&caller, &asked).await {
-            Decision::Allow(_) => Ok(Permit::new(caller, asked)),
-            Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-                Err(asked.forbidden(caller.name(), &reason))
-            }
+            Decision::Allow(reason) => Ok(Permit::new(caller, asked, reason)),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => match reason.error() {
+                Some(error) => Err(Status::internal(error)),
+                None => Err(asked.forbidden(caller.name(), &reason.to_string())),
+            },
         }
     }
 
-    /// The decision alone, for reviews: it opens nothing.
+    /// The decision alone, for reviews: it opens nothing. The reasons of those without an opinion are joined.
     pub async fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
-        let mut reasons = Vec::new();
+        let mut without = Vec::new();
         for authority in &self.authorities {
             let decision = match authority.decide(caller, asked) {
                 Ruling::Now(decision) => decision,
                 Ruling::Later(decision) => decision.await,
             };
             match decision {
-                Decision::NoOpinion(reason) if reason.is_empty() => {}
-                Decision::NoOpinion(reason) => reasons.push(reason),
-                decided => return decided,
+                Decision::NoOpinion(reason) if reason == Reason::NONE => {}
+                Decision::NoOpinion(reason) => without.push(reason),
+                Decision::Allow(reason) => return Decision::Allow(reason.after(&without)),
+                Decision::Deny(reason) => return Decision::Deny(reason.after(&without)),
             }
         }
-        Decision::NoOpinion(reasons.join("\n"))
+        Decision::NoOpinion(Reason::joined(&without))
     }
 }
 

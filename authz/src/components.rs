@@ -3,7 +3,7 @@
 //!
 //! To be removed with the arrival of RBAC, which brings a role for each of them.
 
-use crate::{Attributes, Authority, Decision, Ruling, Settings};
+use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings};
 use authn::Caller;
 
 /// How the names of components begin.
@@ -31,8 +31,8 @@ impl Authority for Components {
 fn decide(caller: &Caller) -> Decision {
     let component = COMPONENTS.iter().any(|start| caller.name().starts_with(start));
     if component && caller.is_in_process() {
-        Decision::Allow(String::new())
+        Decision::Allow(Reason::NONE)
     } else {
-        Decision::NoOpinion(String::new())
+        Decision::NoOpinion(Reason::NONE)
     }
 }

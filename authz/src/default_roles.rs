@@ -3,7 +3,7 @@
 //!
 //! To be removed with the arrival of RBAC, which reads the same rules from the store.
 
-use crate::{Attributes, Authority, Decision, Ruling, Settings};
+use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings};
 use authn::{AUTHENTICATED, Caller, UNAUTHENTICATED};
 
 /// Paths that everybody may get.
@@ -40,7 +40,7 @@ fn decide(caller: &Caller, asked: &Attributes) -> Decision {
     let known = recognized || caller.in_group(UNAUTHENTICATED);
     let allowed =
         (known && is_public(asked)) || (recognized && (is_discovery(asked) || is_self_review(asked)));
-    if allowed { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+    if allowed { Decision::Allow(Reason::NONE) } else { Decision::NoOpinion(Reason::NONE) }
 }
 
 fn is_public(asked: &Attributes) -> bool {

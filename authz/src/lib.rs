@@ -9,7 +9,9 @@ mod components;
 mod default_roles;
 mod permit;
 mod privileged;
+mod reason;
 
 pub use attributes::Attributes;
 pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision, MakeAuthority, Ruling, Settings};
 pub use permit::Permit;
+pub use reason::Reason;

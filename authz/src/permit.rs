@@ -1,6 +1,6 @@
 //! `Permit`: the proof that a caller may do what is asked, and the only ticket to a write.
 
-use crate::Attributes;
+use crate::{Attributes, Reason};
 use authn::Caller;
 
 /// Who may do what. One is made for one request, by `Authorizer` alone; it cannot be copied.
@@ -21,13 +21,13 @@ use authn::Caller;
 /// ```compile_fail
 /// let caller = authn::in_process("system:kube-scheduler", &[]);
 /// let asked = authz::Attributes::resource("list", "", "v1", "pods");
-/// let permit = authz::Permit { caller, attributes: asked };
+/// let permit = authz::Permit { caller, attributes: asked, reason: authz::Reason::NONE };
 /// ```
 ///
 /// ```compile_fail
 /// let caller = authn::in_process("system:kube-scheduler", &[]);
 /// let asked = authz::Attributes::resource("list", "", "v1", "pods");
-/// let permit = authz::Permit::new(caller, asked);
+/// let permit = authz::Permit::new(caller, asked, authz::Reason::NONE);
 /// ```
 ///
 /// ```compile_fail
@@ -39,11 +39,12 @@ use authn::Caller;
 pub struct Permit {
     caller: Caller,
     attributes: Attributes,
+    reason: Reason,
 }
 
 impl Permit {
-    pub(crate) fn new(caller: Caller, attributes: Attributes) -> Self {
-        Permit { caller, attributes }
+    pub(crate) fn new(caller: Caller, attributes: Attributes, reason: Reason) -> Self {
+        Permit { caller, attributes, reason }
     }
 
     /// Who.
@@ -54,5 +55,10 @@ impl Permit {
     /// What.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
+    }
+
+    /// Why it was given.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
     }
 }

@@ -1,6 +1,6 @@
 //! The group `system:masters` may do all, whatever the rules say: the way back in when they are wrong.
 
-use crate::{Attributes, Authority, Decision, Ruling, Settings};
+use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings};
 use authn::Caller;
 
 const GROUP: &str = "system:masters";
@@ -24,5 +24,5 @@ impl Authority for Privileged {
 }
 
 fn decide(caller: &Caller) -> Decision {
-    if caller.in_group(GROUP) { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+    if caller.in_group(GROUP) { Decision::Allow(Reason::NONE) } else { Decision::NoOpinion(Reason::NONE) }
 }

@@ -1,14 +1,13 @@
 //! Who may do what today. Callers from elsewhere are made by the authenticator, as in service.
 
 use super::*;
-use authn::{Authenticator, Credentials, Peer, in_process};
+use authn::{Authenticator, Peer, in_process};
 use stdx::Clock;
 
 async fn anonymous() -> Caller {
     let settings = authn::Settings::new(Clock::system());
     let peer = Peer::default();
-    let credentials = Credentials { peer: &peer, headers: &(), path: "/" };
-    Authenticator::new(&settings).unwrap().authenticate(&credentials).await.unwrap()
+    Authenticator::new(&settings).unwrap().authenticate(&peer, &(), "/").await.unwrap()
 }
 
 fn authorizer() -> Authorizer {

@@ -15,7 +15,7 @@ pub async fn review(call: &Call, mut object: Value) -> Value {
         Decision::Deny(reason) => (false, true, reason),
         Decision::NoOpinion(reason) => (false, false, reason),
     };
-    object.set(&["status"], tree!({"allowed": allowed, "denied": denied, "reason": reason}));
+    object.set(&["status"], tree!({"allowed": allowed, "denied": denied, "reason": reason.to_string()}));
     object
 }
 
