@@ -1,7 +1,7 @@
 //! The authorities, and the rule that makes one answer of theirs: the first that has an opinion decides, and
 //! what nobody allows is forbidden.
 
-use crate::{Attributes, Permit, Reason, components, default_roles, privileged};
+use crate::{Attributes, Permit, Reason, components, default_roles, node, privileged};
 use api::{Later, Network, Reader, Status};
 use authn::Caller;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ impl Settings {
 pub type MakeAuthority = fn(&Settings) -> Result<Box<dyn Authority>, String>;
 
 /// Every authority, in the order they are asked.
-pub const AUTHORITIES: &[MakeAuthority] = &[privileged::make, components::make, default_roles::make];
+pub const AUTHORITIES: &[MakeAuthority] =
+    &[privileged::make, components::make, node::make, default_roles::make];
 
 /// Tells who may do what.
 pub struct Authorizer {

@@ -7,11 +7,13 @@ mod attributes;
 mod authorizer;
 mod components;
 mod default_roles;
+pub mod node;
 mod permit;
 mod privileged;
 mod reason;
 
 pub use attributes::Attributes;
 pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision, MakeAuthority, Ruling, Settings};
+pub use node::node_name;
 pub use permit::Permit;
 pub use reason::Reason;

@@ -1,0 +1,98 @@
+//! The Node authorizer: a kubelet may read and write what concerns its own node and no more.
+//!
+//! A node is a user `system:node:NAME` in the group `system:nodes`. What refers to objects (pods, volumes,
+//! attachments, resource slices) is followed from the first question about a node on, and kept as a [`Graph`].
+//! Source: upstream's `plugin/pkg/auth/authorizer/node`.
+
+mod follow;
+mod graph;
+mod references;
+mod rules;
+
+pub use references::{pod_config_maps, pod_secrets};
+
+use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings};
+use api::Reader;
+use authn::Caller;
+use graph::{Graph, Sort};
+use parking_lot::RwLock;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+const USER_PREFIX: &str = "system:node:";
+const GROUP: &str = "system:nodes";
+
+/// The node that a user is, if it is one; empty when it is one without a name.
+pub fn node_name<'a>(user: &'a str, groups: &[String]) -> Option<&'a str> {
+    user.strip_prefix(USER_PREFIX).filter(|_| groups.iter().any(|group| group == GROUP))
+}
+
+struct Node {
+    reader: Arc<dyn Reader>,
+    graph: Arc<RwLock<Graph>>,
+    /// Set once the graph is that of the cluster.
+    followed: OnceCell<()>,
+}
+
+/// See `AUTHORITIES`.
+#[allow(clippy::unnecessary_wraps)] // the shape of every authority's maker
+pub(crate) fn make(settings: &Settings) -> Result<Box<dyn Authority>, String> {
+    Ok(Box::new(Node { reader: settings.reader.clone(), graph: Arc::default(), followed: OnceCell::new() }))
+}
+
+impl Authority for Node {
+    fn name(&self) -> &'static str {
+        "Node"
+    }
+
+    fn decide<'a>(&'a self, caller: &'a Caller, asked: &'a Attributes) -> Ruling<'a> {
+        let Some(node) = node_name(caller.name(), caller.groups()) else {
+            return Ruling::Now(Decision::NoOpinion(Reason::NONE));
+        };
+        if node.is_empty() {
+            let why = format!("unknown node for user {}", api::quote(caller.name()));
+            return Ruling::Now(Decision::NoOpinion(why.into()));
+        }
+        if self.followed.initialized() {
+            return Ruling::Now(self.judge(node, asked));
+        }
+        Ruling::Later(Box::pin(async move {
+            self.followed.get_or_init(|| follow::follow(&*self.reader, &self.graph)).await;
+            self.judge(node, asked)
+        }))
+    }
+}
+
+impl Node {
+    fn judge(&self, node: &str, asked: &Attributes) -> Decision {
+        match rules::rule(node, asked) {
+            Ok(rules::Rule::Allowed) => Decision::Allow(Reason::NONE),
+            Ok(rules::Rule::Related(sort)) => self.related(node, sort, asked),
+            Err(why) => Decision::NoOpinion(why),
+        }
+    }
+
+    fn related(&self, node: &str, sort: Sort, asked: &Attributes) -> Decision {
+        if asked.name.is_empty() {
+            return Decision::NoOpinion("No Object name found".into());
+        }
+        if self.graph.read().leads_to(sort, &asked.namespace, &asked.name, node) {
+            Decision::Allow(Reason::NONE)
+        } else {
+            Decision::NoOpinion(Reason::lazy(Arc::new(Unrelated(node.to_owned()))))
+        }
+    }
+}
+
+/// Nothing of the node refers to what is asked for.
+struct Unrelated(String);
+
+impl fmt::Display for Unrelated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no relationship found between node '{}' and this object", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
