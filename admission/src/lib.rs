@@ -5,6 +5,7 @@
 //! [`Cluster`] and reaches nothing else.
 
 mod chain;
+mod configuration;
 mod pod_resources;
 mod quota_usage;
 mod review;

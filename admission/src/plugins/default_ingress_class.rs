@@ -14,10 +14,6 @@ const OLD_CLASS: &str = "kubernetes.io/ingress.class";
 pub struct DefaultIngressClass;
 
 impl Plugin for DefaultIngressClass {
-    fn name(&self) -> &'static str {
-        "DefaultIngressClass"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.creates(GROUP, "ingresses")
     }

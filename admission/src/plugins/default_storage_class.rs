@@ -14,10 +14,6 @@ const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 pub struct DefaultStorageClass;
 
 impl Plugin for DefaultStorageClass {
-    fn name(&self) -> &'static str {
-        "DefaultStorageClass"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.creates("", "persistentvolumeclaims")
     }

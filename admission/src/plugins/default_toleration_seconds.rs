@@ -14,10 +14,6 @@ const SECS: i64 = 300;
 pub struct DefaultTolerationSeconds;
 
 impl Plugin for DefaultTolerationSeconds {
-    fn name(&self) -> &'static str {
-        "DefaultTolerationSeconds"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.writes("", "pods")
     }

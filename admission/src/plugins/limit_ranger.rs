@@ -17,10 +17,6 @@ const MAX_MILLI_VALUE: i64 = i64::MAX / 1000;
 pub struct LimitRanger;
 
 impl Plugin for LimitRanger {
-    fn name(&self) -> &'static str {
-        "LimitRanger"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         let resize = review.subresource == "resize" && review.operation == Operation::Update;
         let pods = review.group().is_empty() && review.resource() == "pods";

@@ -6,6 +6,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod persistent_volume_claim_resize;
+mod pod_security;
 mod pod_topology_labels;
 mod priority;
 mod resource_quota;
@@ -23,13 +24,6 @@ use stdx::Clock;
 
 /// An admission plugin. A plugin that only refuses leaves `admit` alone, one that only changes leaves `validate`.
 pub trait Plugin: Send + Sync {
-    /// Upstream's name, as in `--enable-admission-plugins`.
-    fn name(&self) -> &'static str;
-
-    fn on_by_default(&self) -> bool {
-        true
-    }
-
     /// Whether it has anything to say about this change; cheap.
     fn handles(&self, review: &Review<'_>) -> bool;
 
@@ -72,24 +66,40 @@ impl Settings {
     }
 }
 
-/// Makes a plugin; an error text when its configuration is wrong.
-pub type MakePlugin = fn(&Settings) -> Result<Box<dyn Plugin>, String>;
+/// A plugin that there is.
+pub struct Listed {
+    /// Upstream's name, as in `--enable-admission-plugins`.
+    pub name: &'static str,
+    pub on_by_default: bool,
+    /// An error text when its configuration is wrong.
+    pub make: fn(&Settings) -> Result<Box<dyn Plugin>, String>,
+}
+
+/// One that is on by default.
+const fn on(name: &'static str, make: fn(&Settings) -> Result<Box<dyn Plugin>, String>) -> Listed {
+    Listed { name, on_by_default: true, make }
+}
 
 /// All plugins, in upstream's order.
-pub const PLUGINS: &[MakePlugin] = &[
-    |_| Ok(Box::new(namespace_lifecycle::NamespaceLifecycle)),
-    |_| Ok(Box::new(limit_ranger::LimitRanger)),
-    |_| Ok(Box::new(service_account::ServiceAccount)),
-    |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition)),
-    |_| Ok(Box::new(priority::Priority)),
-    |_| Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds)),
-    |_| Ok(Box::new(default_storage_class::DefaultStorageClass)),
-    |_| Ok(Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)),
-    |_| Ok(Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize)),
-    |_| Ok(Box::new(runtime_class::RuntimeClass)),
-    |_| Ok(Box::new(default_ingress_class::DefaultIngressClass)),
-    |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels)),
-    |_| Ok(Box::new(resource_quota::ResourceQuota)),
+pub const PLUGINS: &[Listed] = &[
+    on("NamespaceLifecycle", |_| Ok(Box::new(namespace_lifecycle::NamespaceLifecycle))),
+    on("LimitRanger", |_| Ok(Box::new(limit_ranger::LimitRanger))),
+    on("ServiceAccount", |_| Ok(Box::new(service_account::ServiceAccount))),
+    on("TaintNodesByCondition", |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition))),
+    on("PodSecurity", |settings| Ok(Box::new(pod_security::PodSecurity::new(settings)?))),
+    on("Priority", |_| Ok(Box::new(priority::Priority))),
+    on("DefaultTolerationSeconds", |_| Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds))),
+    on("DefaultStorageClass", |_| Ok(Box::new(default_storage_class::DefaultStorageClass))),
+    on("StorageObjectInUseProtection", |_| {
+        Ok(Box::new(storage_object_in_use_protection::StorageObjectInUseProtection))
+    }),
+    on("PersistentVolumeClaimResize", |_| {
+        Ok(Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize))
+    }),
+    on("RuntimeClass", |_| Ok(Box::new(runtime_class::RuntimeClass))),
+    on("DefaultIngressClass", |_| Ok(Box::new(default_ingress_class::DefaultIngressClass))),
+    on("PodTopologyLabels", |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels))),
+    on("ResourceQuota", |_| Ok(Box::new(resource_quota::ResourceQuota))),
 ];
 
 /// Appends to a list of the object, making it where missing.

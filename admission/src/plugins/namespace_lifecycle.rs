@@ -15,10 +15,6 @@ const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 pub struct NamespaceLifecycle;
 
 impl Plugin for NamespaceLifecycle {
-    fn name(&self) -> &'static str {
-        "NamespaceLifecycle"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         match review.operation {
             Operation::Create => review.kind.info().namespaced,

@@ -11,10 +11,6 @@ const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 pub struct PersistentVolumeClaimResize;
 
 impl Plugin for PersistentVolumeClaimResize {
-    fn name(&self) -> &'static str {
-        "PersistentVolumeClaimResize"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.operation == Operation::Update && review.is("", "persistentvolumeclaims")
     }

@@ -10,10 +10,6 @@ const LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.i
 pub struct PodTopologyLabels;
 
 impl Plugin for PodTopologyLabels {
-    fn name(&self) -> &'static str {
-        "PodTopologyLabels"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         let binds = review.resource() == "pods" && review.subresource == "binding";
         review.operation == Operation::Create && review.group().is_empty() && (binds || review.is("", "pods"))

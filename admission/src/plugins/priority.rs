@@ -16,10 +16,6 @@ const SYSTEM: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
 pub struct Priority;
 
 impl Plugin for Priority {
-    fn name(&self) -> &'static str {
-        "Priority"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.writes("", "pods")
             || review.writes(GROUP, CLASSES)

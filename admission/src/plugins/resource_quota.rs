@@ -15,10 +15,6 @@ use kinds::Verbs;
 pub struct ResourceQuota;
 
 impl Plugin for ResourceQuota {
-    fn name(&self) -> &'static str {
-        "ResourceQuota"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         let info = review.kind.info();
         if !info.namespaced

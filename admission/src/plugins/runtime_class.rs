@@ -12,10 +12,6 @@ use futures::future::BoxFuture;
 pub struct RuntimeClass;
 
 impl Plugin for RuntimeClass {
-    fn name(&self) -> &'static str {
-        "RuntimeClass"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         let concerns = |pod: &Value| {
             pod.at(&["spec", "runtimeClassName"]).is_some() || pod.at(&["spec", "overhead"]).is_some()

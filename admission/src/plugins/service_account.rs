@@ -24,10 +24,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct ServiceAccount;
 
 impl Plugin for ServiceAccount {
-    fn name(&self) -> &'static str {
-        "ServiceAccount"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         let ephemeral = review.subresource == "ephemeralcontainers" && review.operation == Operation::Update;
         review.group().is_empty()

@@ -21,10 +21,6 @@ fn finalizer(review: &Review<'_>) -> Option<&'static str> {
 }
 
 impl Plugin for StorageObjectInUseProtection {
-    fn name(&self) -> &'static str {
-        "StorageObjectInUseProtection"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         finalizer(review).is_some()
     }

@@ -10,10 +10,6 @@ const TAINT: &str = "node.kubernetes.io/not-ready";
 pub struct TaintNodesByCondition;
 
 impl Plugin for TaintNodesByCondition {
-    fn name(&self) -> &'static str {
-        "TaintNodesByCondition"
-    }
-
     fn handles(&self, review: &Review<'_>) -> bool {
         review.creates("", "nodes")
     }

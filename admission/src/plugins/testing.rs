@@ -1,7 +1,7 @@
 //! A small cluster for the tests of plugins.
 
 use super::Plugin;
-use crate::review::{self, Operation, Review};
+use crate::review::{self, Asks, Operation, Review};
 use api::{Follow, Later, Reader, Status, Value};
 use futures::FutureExt;
 use kinds::Registry;
@@ -77,6 +77,68 @@ impl review::Cluster for Cluster {
     }
 }
 
+/// A change to be reviewed: by jane, in the namespace `n`.
+pub struct Request<'a> {
+    pub place: (&'a str, &'a str),
+    pub subresource: &'a str,
+    pub object: Value,
+    pub old: Option<&'a Value>,
+    pub user: &'a str,
+    pub asks: &'a dyn Asks,
+    pub dry_run: bool,
+}
+
+/// What became of a change.
+pub struct Outcome {
+    pub result: Result<(), Status>,
+    pub object: Value,
+    pub charges: Vec<Value>,
+    pub warnings: Vec<String>,
+    pub audit_annotations: Vec<(String, String)>,
+}
+
+impl<'a> Request<'a> {
+    /// A create, or the change of `old`.
+    pub fn new(place: (&'a str, &'a str), object: Value, old: Option<&'a Value>) -> Self {
+        Request { place, subresource: "", object, old, user: "jane", asks: &(), dry_run: false }
+    }
+
+    /// Runs both phases of one plugin.
+    pub async fn run(self, plugin: &dyn Plugin, cluster: &Cluster) -> Outcome {
+        let registry = Registry::builtin();
+        let kind = registry.find(self.place.0, self.place.1).expect("a built-in kind").clone();
+        let mut object = self.object;
+        let name = object.str_at(&["metadata", "name"]).to_owned();
+        let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
+        let mut review = Review {
+            operation: if self.old.is_some() { Operation::Update } else { Operation::Create },
+            kind: &*kind,
+            version: "v1",
+            namespace: if kind.info().namespaced { "n" } else { "" },
+            name: &name,
+            subresource: self.subresource,
+            object: Some(&mut object),
+            old: self.old,
+            user: self.user,
+            uid: "",
+            groups: &[],
+            asks: self.asks,
+            dry_run: self.dry_run,
+            warnings: &mut warnings,
+            audit_annotations: &mut audit_annotations,
+            charges: &mut charges,
+        };
+        let mut result = Ok(());
+        if plugin.handles(&review) {
+            result = plugin.admit(&mut review, cluster).await;
+            if result.is_ok() {
+                result = plugin.validate(&mut review, cluster).await;
+            }
+        }
+        Outcome { result, object, charges, warnings, audit_annotations }
+    }
+}
+
 /// A create of a core object in the namespace `n`, through both phases of one plugin; what it became.
 pub async fn admit(
     plugin: &dyn Plugin,
@@ -94,7 +156,8 @@ pub async fn charges(
     place: (&str, &str),
     object: Value,
 ) -> Result<Vec<Value>, Status> {
-    both(plugin, cluster, place, object, None).await.map(|(_, charges)| charges)
+    let outcome = Request::new(place, object, None).run(plugin, cluster).await;
+    outcome.result.map(|()| outcome.charges)
 }
 
 /// A create, or the change of `old`, through both phases of one plugin.
@@ -105,41 +168,6 @@ pub async fn run(
     object: Value,
     old: Option<&Value>,
 ) -> Result<Value, Status> {
-    both(plugin, cluster, place, object, old).await.map(|(object, _)| object)
-}
-
-async fn both(
-    plugin: &dyn Plugin,
-    cluster: &Cluster,
-    (group, resource): (&str, &str),
-    mut object: Value,
-    old: Option<&Value>,
-) -> Result<(Value, Vec<Value>), Status> {
-    let registry = Registry::builtin();
-    let kind = registry.find(group, resource).expect("a built-in kind").clone();
-    let name = object.str_at(&["metadata", "name"]).to_owned();
-    let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
-    let mut review = Review {
-        operation: if old.is_some() { Operation::Update } else { Operation::Create },
-        kind: &*kind,
-        version: "v1",
-        namespace: "n",
-        name: &name,
-        subresource: "",
-        object: Some(&mut object),
-        old,
-        user: "jane",
-        uid: "",
-        groups: &[],
-        asks: &(),
-        dry_run: false,
-        warnings: &mut warnings,
-        audit_annotations: &mut audit_annotations,
-        charges: &mut charges,
-    };
-    if plugin.handles(&review) {
-        plugin.admit(&mut review, cluster).await?;
-        plugin.validate(&mut review, cluster).await?;
-    }
-    Ok((object, charges))
+    let outcome = Request::new(place, object, old).run(plugin, cluster).await;
+    outcome.result.map(|()| outcome.object)
 }
