@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
     if let Ok(tree) = json::parse(text) {
-        assert_eq!(json::parse(&json::to_vec(&tree)).as_ref(), Ok(&tree));
+        // Whole numbers lose their exponents once.
+        let once = json::to_vec(&tree);
+        assert_eq!(json::to_vec(&json::parse(&once).expect("what was written")), once);
     }
     let _ = json::parse_tracking_duplicates(text);
     let _ = json::set_resource_version(text, "1", true);

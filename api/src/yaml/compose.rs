@@ -37,6 +37,7 @@ pub enum Kind {
 /// given a line end, and on one malformed tag (`!,` in a flow collection), which is refused here in the words
 /// that the Go library has for it.
 pub fn compose(text: &[u8]) -> Result<Option<Rc<Node>>, Error> {
+    let text = &*utf8(text)?;
     let delicate = !text.ends_with(b"\n") && text.iter().any(|b| matches!(b, b'|' | b'>' | b'\\'));
     let whole =
         if delicate || text.is_empty() { Cow::Owned([text, b"\n"].concat()) } else { Cow::Borrowed(text) };
@@ -48,6 +49,25 @@ pub fn compose(text: &[u8]) -> Result<Option<Rc<Node>>, Error> {
         document(Composer { parser, anchors: HashMap::new(), end })
     });
     composed.unwrap_or_else(|_| Err(Error::new("did not find expected whitespace or line break")))
+}
+
+/// A text in UTF-16, which its first two bytes tell, as UTF-8; the tokeniser cannot read it. Others as they are.
+fn utf8(text: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    let unit: fn([u8; 2]) -> u16 = match text {
+        [0xFE, 0xFF, ..] => u16::from_be_bytes,
+        [0xFF, 0xFE, ..] => u16::from_le_bytes,
+        _ => return Ok(Cow::Borrowed(text)),
+    };
+    let (pairs, rest) = text[2..].as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Error::new("incomplete UTF-16 character"));
+    }
+    let decoded: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    let wrong = |error: std::char::DecodeUtf16Error| match error.unpaired_surrogate() {
+        0xDC00..=0xDFFF => Error::new("unexpected low surrogate area"),
+        _ => Error::new("expected low surrogate area"),
+    };
+    Ok(Cow::Owned(decoded.map_err(wrong)?.into_bytes()))
 }
 
 fn document(mut composer: Composer<'_, '_>) -> Result<Option<Rc<Node>>, Error> {

@@ -96,3 +96,16 @@ fn long_lines_are_folded_after_column_80() {
     assert!(lines[1].len() > 80 && lines[1].len() <= 85 && lines[2].starts_with("    word"));
     assert_eq!(parse(text.as_bytes()).unwrap(), tree!({"a": {"b": words}}));
 }
+
+#[test]
+fn utf_16_is_read_by_its_first_two_bytes() {
+    let be: Vec<u8> = "\u{feff}a: \u{1f600}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let le: Vec<u8> = "\u{feff}a: \u{1f600}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for text in [be, le] {
+        assert_eq!(parse(&text).unwrap(), tree!({"a": "\u{1f600}"}));
+    }
+    let refused = |text: &[u8]| parse(text).unwrap_err().0;
+    assert_eq!(refused(b"\xFE\xFF\0a\0"), "yaml: incomplete UTF-16 character");
+    assert_eq!(refused(b"\xFE\xFF\xDC\x00\0a"), "yaml: unexpected low surrogate area");
+    assert_eq!(refused(b"\xFE\xFF\xD9\x2D"), "yaml: expected low surrogate area");
+}
