@@ -10,6 +10,7 @@ pub mod json;
 pub mod merge;
 pub mod names;
 pub mod patch;
+pub mod pem;
 pub mod proto;
 pub mod quantity;
 mod reader;
@@ -20,6 +21,7 @@ pub mod status;
 pub mod time;
 mod tree;
 mod value;
+pub mod x509;
 pub mod yaml;
 
 pub use fault::{Fault, FaultKind, Path, quote};

@@ -118,7 +118,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate()?;
         let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
-        let der = subject::with_subject(&der, user, groups, self.issuer.key())?;
+        let der = subject::with_subject(&der, &subject::of_user(user, groups), self.issuer.key())?;
         Ok(Credential::new(der, &key))
     }
 

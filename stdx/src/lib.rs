@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod der;
 pub mod ids;
 pub mod limits;
 

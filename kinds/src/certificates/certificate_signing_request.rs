@@ -1,8 +1,9 @@
 //! CertificateSigningRequest: asks a signer for a certificate; approved through one lens, signed through another.
 
-use super::{conditions, pem};
+use super::conditions;
 use crate::{Column, Cx, Info, Kind, NameRule, keep_field, print, validation};
-use api::{Fault, Path, Value, names};
+use api::x509::{self, CertificateRequest};
+use api::{Fault, Path, Value, names, pem};
 
 const SPEC: &str = "io.k8s.api.certificates.v1.CertificateSigningRequestSpec";
 const STATUS: &str = "io.k8s.api.certificates.v1.CertificateSigningRequestStatus";
@@ -53,16 +54,7 @@ fn decoded(obj: &Value, path: &[&str]) -> String {
 }
 
 fn request_fault(obj: &Value) -> Option<Fault> {
-    let text = decoded(obj, &["spec", "request"]);
-    let reason = match pem::blocks(&text).first() {
-        Some(block) if block.label == "CERTIFICATE REQUEST" => {
-            if pem::is_der_sequence(&block.der) {
-                return None;
-            }
-            "asn1: structure error: tags don't match"
-        }
-        _ => "PEM block type must be CERTIFICATE REQUEST",
-    };
+    let reason = CertificateRequest::from_pem(&decoded(obj, &["spec", "request"])).err()?;
     let shown = obj.at(&["spec", "request"]).cloned().unwrap_or_default();
     Some(Fault::invalid("spec.request", shown, reason))
 }
@@ -73,18 +65,22 @@ fn certificate_fault(obj: &Value) -> Option<Fault> {
         return None;
     }
     let blocks = pem::blocks(&text);
-    let reason = if let Some(other) = blocks.iter().find(|b| b.label != "CERTIFICATE") {
-        format!("only CERTIFICATE PEM blocks are allowed, found {}", api::quote(&other.label))
-    } else if blocks.iter().any(|b| b.has_headers) {
-        "no PEM block headers are permitted".to_owned()
-    } else if blocks.is_empty() {
-        "must contain at least one CERTIFICATE PEM block".to_owned()
-    } else if blocks.iter().any(|b| !pem::is_der_sequence(&b.der)) {
-        "x509: malformed certificate".to_owned()
-    } else {
-        return None;
+    let reason = match blocks.iter().find_map(block_fault) {
+        Some(reason) => reason,
+        None if blocks.is_empty() => "must contain at least one CERTIFICATE PEM block".to_owned(),
+        None => return None,
     };
     Some(Fault::invalid("status.certificate", "<certificate data>", reason))
+}
+
+fn block_fault(block: &pem::Block) -> Option<String> {
+    match () {
+        () if block.label != "CERTIFICATE" => {
+            Some(format!("only CERTIFICATE PEM blocks are allowed, found {}", api::quote(&block.label)))
+        }
+        () if block.has_headers => Some("no PEM block headers are permitted".to_owned()),
+        () => x509::certificate_end(&block.der).err(),
+    }
 }
 
 fn usage_faults(obj: &Value, old: Option<&Value>) -> Vec<Fault> {

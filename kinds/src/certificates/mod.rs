@@ -2,7 +2,6 @@
 
 mod certificate_signing_request;
 mod conditions;
-mod pem;
 
 use crate::Kind;
 use std::sync::Arc;
