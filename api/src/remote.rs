@@ -1,5 +1,7 @@
 //! Servers elsewhere that this one asks (webhooks, issuers of tokens), for rooms that must not know HTTP.
 
+mod kubeconfig;
+
 use crate::reader::Later;
 use std::fmt;
 use std::time::Duration;
@@ -39,7 +41,7 @@ pub struct Question {
     pub body: Option<Vec<u8>>,
     /// Besides `content-type: application/json` of a body, and `accept`.
     pub headers: Vec<(String, String)>,
-    /// The longest answer that is read, in bytes.
+    /// The longest answer that is read, in bytes; 0 for that of the largest request body.
     pub max_bytes: usize,
 }
 

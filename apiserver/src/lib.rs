@@ -5,6 +5,7 @@
 //! form), `body` (what came), `edit` (what is wanted), `claim` (what that needs of the cluster), `stored` (what rests
 //! in the store), `read` and `watch` (what is there), `answer` (what goes out).
 
+pub mod audit;
 pub mod door;
 
 mod address;
@@ -22,6 +23,7 @@ mod metadata;
 mod metrics;
 mod negotiate;
 mod objects;
+mod outward;
 mod query;
 mod read;
 mod route;
@@ -35,4 +37,5 @@ pub use command::signer::Signer;
 pub use corridor::serve;
 pub use custom::follow as follow_custom_kinds;
 pub use objects::Objects;
+pub use outward::Outward;
 pub use server::{Rooms, Server};

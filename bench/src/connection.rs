@@ -1,21 +1,14 @@
-//! One TLS connection that sends requests: HTTP/2 shared by many, or HTTP/1.1 for one at a time. As plain as it can be,
-//! so that the load costs less than the server.
+//! One connection that sends requests: HTTP/2 shared by many, or HTTP/1.1 for one at a time. As plain as it can be, so
+//! that the load costs less than the server; `client` dials it.
 
-use std::sync::Arc;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use api::Remote;
 use bytes::Bytes;
+use client::https;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpStream;
-
-use crate::kubeconfig::Access;
 
 /// Flow control windows that never hold a list up.
 const STREAM_WINDOW: u32 = 8 << 20;
@@ -23,8 +16,8 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Opens connections of one kind to one server.
 pub struct Dialer {
-    tls: tokio_rustls::TlsConnector,
-    access: Access,
+    dialer: https::Dialer,
+    remote: Remote,
     http1: bool,
 }
 
@@ -71,29 +64,13 @@ pub enum Connection {
 }
 
 impl Dialer {
-    /// Prepares connections: the session cache is off, so that each connection is a full handshake on both servers.
+    /// Prepares connections.
     ///
     /// # Errors
     /// When a certificate or key cannot be read.
-    pub fn new(access: Access, http1: bool) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&access.authority) {
-            roots.add(certificate?)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let mut config = match &access.certificate {
-            Some((certificate, key)) => {
-                let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>()?;
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
-            }
-            None => builder.with_no_client_auth(),
-        };
-        config.resumption = rustls::client::Resumption::disabled();
-        config.alpn_protocols = vec![if http1 { b"http/1.1".to_vec() } else { b"h2".to_vec() }];
-        Ok(Self { tls: Arc::new(config).into(), access, http1 })
+    pub fn new(remote: Remote, http1: bool) -> Result<Self> {
+        let dialer = https::Dialer::new(&remote, &[if http1 { "http/1.1" } else { "h2" }])?;
+        Ok(Self { dialer, remote, http1 })
     }
 
     /// Opens a connection.
@@ -101,20 +78,16 @@ impl Dialer {
     /// # Errors
     /// When the server cannot be reached or does not speak the protocol.
     pub async fn dial(&self) -> Result<Connection> {
-        let Access { host, port, .. } = &self.access;
-        let tcp = TcpStream::connect((host.as_str(), *port)).await;
-        let tcp = tcp.with_context(|| format!("cannot connect to {host}:{port}"))?;
-        tcp.set_nodelay(true)?;
-        let tls = self.tls.connect(ServerName::try_from(host.clone())?, tcp).await?;
+        let stream = TokioIo::new(self.dialer.dial().await?);
         if self.http1 {
-            let (sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
+            let (sender, connection) = http1::handshake(stream).await?;
             tokio::spawn(connection);
             return Ok(Connection::One(sender));
         }
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .handshake(TokioIo::new(tls))
+            .handshake(stream)
             .await?;
         tokio::spawn(connection);
         Ok(Connection::Shared(sender))
@@ -137,14 +110,13 @@ impl Dialer {
     }
 
     fn request(&self, call: &Call) -> Result<http::Request<Full<Bytes>>> {
-        let Access { host, port, token, .. } = &self.access;
-        let authority =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let base = self.remote.url.trim_end_matches('/');
         let mut builder = http::Request::builder().method(call.method).header("accept", call.accept);
         builder = if self.http1 {
+            let authority = base.rsplit_once('/').map_or(base, |(_, authority)| authority);
             builder.uri(&call.path).header("host", authority)
         } else {
-            builder.uri(format!("https://{authority}{}", call.path))
+            builder.uri(format!("{base}{}", call.path))
         };
         builder = builder.header("user-agent", "bench");
         if !call.content_type.is_empty() {
@@ -153,8 +125,8 @@ impl Dialer {
         if call.gzip {
             builder = builder.header("accept-encoding", "gzip");
         }
-        if let Some(token) = token {
-            builder = builder.header("authorization", format!("Bearer {token}"));
+        if let Some(authorization) = &self.remote.authorization {
+            builder = builder.header("authorization", authorization);
         }
         Ok(builder.body(Full::new(call.body.clone()))?)
     }

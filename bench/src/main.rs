@@ -11,7 +11,6 @@ use clap::Parser;
 
 mod connection;
 mod figures;
-mod kubeconfig;
 mod load;
 mod objects;
 mod process;

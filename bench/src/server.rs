@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::Args;
 use crate::connection::{Call, Connection, Dialer};
-use crate::kubeconfig::Access;
 use crate::process::Processes;
 
 /// A server with open connections.
@@ -36,7 +35,10 @@ impl Server {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn open(args: &Args, kubeconfig: &Path, pids: &str) -> Result<Self> {
-        let dialer = Arc::new(Dialer::new(Access::read(kubeconfig)?, args.http1)?);
+        let dialer = Arc::new(Dialer::new(
+            client::kubeconfig::read(kubeconfig).map_err(anyhow::Error::msg)?,
+            args.http1,
+        )?);
         let shares = dialer.shares(args.connections, args.concurrency.max(1)).await?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let namespace = format!("bench-{millis}");

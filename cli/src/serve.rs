@@ -3,9 +3,9 @@
 use crate::flags::Cluster;
 use admission::Chain;
 use anyhow::Context;
-use api::Reader;
+use api::{Network, Reader};
 use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
-use apiserver::{Objects, Rooms, Server, Signer};
+use apiserver::{Objects, Outward, Rooms, Server, Signer};
 use authn::Authenticator;
 use authz::Authorizer;
 use certs::Pki;
@@ -66,11 +66,14 @@ fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -
     let objects = Objects::new(store);
     let reader: Arc<dyn Reader> = Arc::new(objects.clone());
     let client_cas = vec![pki.ca.certificate_der().to_vec().into()];
-    let mut who =
-        authn::Settings { client_cas, reader: reader.clone(), ..authn::Settings::new(clock.clone()) };
+    let network: Arc<dyn Network> = Arc::new(Outward::default());
+    let mut who = authn::Settings::new(clock.clone());
+    (who.client_cas, who.reader, who.network) = (client_cas, reader.clone(), network.clone());
     flags.authentication.settle(&mut who)?;
-    let may = authz::Settings { reader: reader.clone(), ..authz::Settings::new(clock.clone()) };
-    let policy = admission::Settings { reader, ..admission::Settings::new(clock.clone()) };
+    let mut may = authz::Settings::new(clock.clone());
+    (may.reader, may.network) = (reader.clone(), network.clone());
+    let mut policy = admission::Settings::new(clock.clone());
+    (policy.reader, policy.network) = (reader, network.clone());
     Ok(Rooms {
         objects,
         authenticator: Authenticator::new(&who).map_err(anyhow::Error::msg)?,
@@ -81,6 +84,7 @@ fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -
             &flags.admission.disable_admission_plugins,
         )
         .map_err(anyhow::Error::msg)?,
+        audit: flags.audit.open(network, clock.clone()).map_err(anyhow::Error::msg)?,
         clock,
         ids: Ids::system(),
         signer: Some(Signer::from_pem(&pki.service_account.private_pem).map_err(anyhow::Error::msg)?),

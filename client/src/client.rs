@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Dial};
 use crate::watch::WatchStream;
 use crate::{Error, Resource};
-use api::{Value, json};
+use api::{Remote, Value, json};
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
@@ -24,7 +24,16 @@ pub struct Client {
 impl Client {
     /// `user_agent` names the component; it becomes the manager of the fields it writes.
     pub fn new(dial: Dial, user_agent: &str) -> Self {
-        Client { connection: Arc::new(Connection::new(dial)), user_agent: user_agent.into() }
+        Client { connection: Arc::new(Connection::in_process(dial)), user_agent: user_agent.into() }
+    }
+
+    /// A client of a server elsewhere, with the identity that `remote` holds (`kubeconfig::read` makes one). It
+    /// connects with its first request.
+    ///
+    /// # Errors
+    /// When the URL, a certificate or the key cannot be read.
+    pub fn connect(remote: &Remote, user_agent: &str) -> Result<Self, Error> {
+        Ok(Client { connection: Arc::new(Connection::to(remote)?), user_agent: user_agent.into() })
     }
 
     pub async fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, Error> {
@@ -158,7 +167,7 @@ impl Client {
     ) -> Result<Response<Incoming>, Error> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://in.process{path}"))
+            .uri(format!("{}{path}", self.connection.base()))
             .header(header::ACCEPT, JSON)
             .header(header::USER_AGENT, &*self.user_agent);
         if let Some((content_type, _)) = body {

@@ -1,12 +1,15 @@
-//! A client of the API server, over a pipe in the same process (HTTPS follows with the parts that run elsewhere):
-//! requests and watches (`Client`), a local copy of a resource that follows the server (`Informer`), and a queue of
-//! keys to work on (`WorkQueue`).
+//! A client of the API server, over a pipe in the same process or over HTTPS: requests and watches (`Client`), a local
+//! copy of a resource that follows the server (`Informer`), and a queue of keys to work on (`WorkQueue`).
+//!
+//! `https` is the house's one way to servers elsewhere, also for those that are no API servers.
 
 mod client;
 mod connection;
 mod error;
+pub mod https;
 mod informer;
 mod informers;
+pub mod kubeconfig;
 mod meta;
 mod resource;
 mod watch;
