@@ -74,6 +74,7 @@ fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -
     (may.reader, may.network) = (reader.clone(), network.clone());
     let mut policy = admission::Settings::new(clock.clone());
     (policy.reader, policy.network) = (reader, network.clone());
+    flags.admission.settle(&mut policy)?;
     Ok(Rooms {
         objects,
         authenticator: Authenticator::new(&who).map_err(anyhow::Error::msg)?,

@@ -1,17 +1,26 @@
 //! DefaultTolerationSeconds: a pod stays five minutes on a node that is not ready or not reachable.
 //!
 //! Adds the tolerations of `node.kubernetes.io/not-ready` and `node.kubernetes.io/unreachable` (`NoExecute`, 300
-//! seconds), each unless the pod tolerates it already.
+//! seconds or as flags say), each unless the pod tolerates it already.
 
-use super::{Plugin, push};
+use super::{Plugin, Settings, push};
 use crate::review::{Cluster, Review};
 use api::{Status, Value, tree};
 use futures::future::BoxFuture;
 
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-const SECS: i64 = 300;
 
-pub struct DefaultTolerationSeconds;
+pub struct DefaultTolerationSeconds {
+    /// By taint, in their order.
+    secs: [i64; 2],
+}
+
+impl DefaultTolerationSeconds {
+    pub fn new(settings: &Settings) -> Self {
+        let secs = [settings.not_ready_toleration_secs, settings.unreachable_toleration_secs];
+        DefaultTolerationSeconds { secs }
+    }
+}
 
 impl Plugin for DefaultTolerationSeconds {
     fn handles(&self, review: &Review<'_>) -> bool {
@@ -24,13 +33,13 @@ impl Plugin for DefaultTolerationSeconds {
         _: &'a dyn Cluster,
     ) -> BoxFuture<'a, Result<(), Status>> {
         if let Some(pod) = review.object.as_deref_mut() {
-            add(pod);
+            add(pod, self.secs);
         }
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
-fn add(pod: &mut Value) {
+fn add(pod: &mut Value, secs: [i64; 2]) {
     let given = pod.list_at(&["spec", "tolerations"]);
     let tolerates = |taint: &str| {
         given.iter().any(|toleration| {
@@ -38,10 +47,11 @@ fn add(pod: &mut Value) {
             (key == taint || key.is_empty()) && matches!(effect, "NoExecute" | "")
         })
     };
-    let missing: Vec<&str> = TAINTS.into_iter().filter(|taint| !tolerates(taint)).collect();
-    for taint in missing {
+    let missing: Vec<(&str, i64)> =
+        TAINTS.into_iter().zip(secs).filter(|(taint, _)| !tolerates(taint)).collect();
+    for (taint, secs) in missing {
         let toleration =
-            tree!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECS});
+            tree!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": secs});
         push(pod, &["spec"], "tolerations", toleration);
     }
 }
@@ -54,12 +64,12 @@ mod tests {
     fn only_what_is_not_tolerated_is_added() {
         let mut pod =
             tree!({"spec": {"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}});
-        add(&mut pod);
+        add(&mut pod, [300, 300]);
         let keys: Vec<&str> =
             pod.list_at(&["spec", "tolerations"]).iter().map(|t| t.str_at(&["key"])).collect();
         assert_eq!(keys, TAINTS);
         let mut all = tree!({"spec": {"tolerations": [{"operator": "Exists"}]}});
-        add(&mut all);
+        add(&mut all, [300, 300]);
         assert_eq!(all.list_at(&["spec", "tolerations"]).len(), 1);
     }
 }

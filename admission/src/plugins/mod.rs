@@ -15,6 +15,7 @@ mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
+use crate::configuration;
 use crate::review::{Cluster, Review};
 use api::{Network, Reader, Status, Value};
 use futures::future::BoxFuture;
@@ -56,13 +57,33 @@ pub struct Settings {
     pub network: Arc<dyn Network>,
     /// The configuration of plugins, by name: the parts of the file of `--admission-control-config-file`.
     pub configurations: BTreeMap<String, Value>,
+    /// Reads a file that a configuration names; an error text in Go's words.
+    pub read_file: fn(&str) -> Result<Vec<u8>, String>,
+    /// How long pods stay on a node that is not ready, or not reachable.
+    pub not_ready_toleration_secs: i64,
+    pub unreachable_toleration_secs: i64,
 }
 
 impl Settings {
     /// An empty cluster, no way out, nothing configured.
     pub fn new(clock: Clock) -> Self {
         let (reader, network) = (Arc::new(()), Arc::new(()));
-        Settings { clock, reader, network, configurations: BTreeMap::new() }
+        Settings {
+            clock,
+            reader,
+            network,
+            configurations: BTreeMap::new(),
+            read_file: |path| Err(format!("open {path}: no such file or directory")),
+            not_ready_toleration_secs: 300,
+            unreachable_toleration_secs: 300,
+        }
+    }
+
+    /// Takes the configurations of plugins from an AdmissionConfiguration, which `read_file` gives.
+    pub fn configure(&mut self, path: &str) -> Result<(), String> {
+        let read = configuration::plugins(path, self.read_file);
+        self.configurations = read.map_err(|why| format!("failed to read plugin config: {why}"))?;
+        Ok(())
     }
 }
 
@@ -88,7 +109,9 @@ pub const PLUGINS: &[Listed] = &[
     on("TaintNodesByCondition", |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition))),
     on("PodSecurity", |settings| Ok(Box::new(pod_security::PodSecurity::new(settings)?))),
     on("Priority", |_| Ok(Box::new(priority::Priority))),
-    on("DefaultTolerationSeconds", |_| Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds))),
+    on("DefaultTolerationSeconds", |settings| {
+        Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds::new(settings)))
+    }),
     on("DefaultStorageClass", |_| Ok(Box::new(default_storage_class::DefaultStorageClass))),
     on("StorageObjectInUseProtection", |_| {
         Ok(Box::new(storage_object_in_use_protection::StorageObjectInUseProtection))
