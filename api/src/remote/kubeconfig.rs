@@ -47,7 +47,9 @@ impl Remote {
             return Err(format!("invalid configuration: no server found for cluster {}", quote(name)));
         }
         if !cluster.str_at(&["proxy-url"]).is_empty() {
-            return Err(format!("invalid configuration: cluster {name} has a proxy-url, which is not supported"));
+            return Err(format!(
+                "invalid configuration: cluster {name} has a proxy-url, which is not supported"
+            ));
         }
         self.server_name = cluster.str_at(&["tls-server-name"]).to_owned();
         self.insecure = cluster.bool_at(&["insecure-skip-tls-verify"]);
@@ -61,7 +63,9 @@ impl Remote {
     fn settle_user(&mut self, name: &str, user: &Value, read: ReadFile<'_>) -> Result<(), String> {
         let unsupported = ["exec", "auth-provider"].into_iter().find(|key| user.get(key).is_some());
         if let Some(key) = unsupported {
-            return Err(format!("invalid configuration: user {name} logs in by {key}, which is not supported"));
+            return Err(format!(
+                "invalid configuration: user {name} logs in by {key}, which is not supported"
+            ));
         }
         let certificate = content(user, "client-certificate", name, read)?;
         let key = content(user, "client-key", name, read)?;
