@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::{body, command, documents, read, route, stream, watch};
 use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, names};
-use authn::{Caller, Credentials, Peer};
+use authn::{Caller, Peer};
 use authz::Attributes;
 use http::{HeaderValue, Request, header, request::Parts};
 use kinds::Form as SubresourceForm;
@@ -96,8 +96,7 @@ async fn caller(server: &Server, parts: &Parts) -> Result<Caller, Status> {
     let connection = parts.extensions.get::<Arc<Connection>>();
     let peer = connection.map_or(&stranger, |c| c.peer());
     let headers = HeaderView(&parts.headers);
-    let credentials = Credentials { peer, headers: &headers, path: parts.uri.path() };
-    server.authenticator.authenticate(&credentials).await.map_err(Status::from)
+    server.authenticator.authenticate(peer, &headers, parts.uri.path()).await.map_err(Status::from)
 }
 
 /// What authorization is asked.

@@ -10,7 +10,7 @@ struct Anonymous(Caller);
 
 /// See `METHODS`.
 pub(crate) fn make(settings: &Settings) -> Result<Option<Box<dyn Method>>, String> {
-    let nobody = Caller::new(ANONYMOUS, vec![UNAUTHENTICATED.to_owned()]);
+    let nobody = Caller::new(ANONYMOUS, vec![UNAUTHENTICATED.to_owned()]).by(NAME);
     Ok(settings.anonymous.then(|| Box::new(Anonymous(nobody)) as Box<dyn Method>))
 }
 
@@ -20,6 +20,6 @@ impl Method for Anonymous {
     }
 
     fn judge<'a>(&'a self, _: &'a Credentials<'a>) -> Later<'a, Verdict> {
-        Box::pin(std::future::ready(Verdict::Known(self.0.clone())))
+        Box::pin(std::future::ready(Verdict::known(self.0.clone())))
     }
 }

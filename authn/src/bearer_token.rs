@@ -1,16 +1,30 @@
-//! `Authorization: Bearer TOKEN`. Kinds of tokens are asked in turn; a token that none of them knows is refused.
-//! There are none yet: service accounts, OpenID Connect and the others come with the chain of identities.
+//! `Authorization: Bearer TOKEN`, and the same as a subprotocol of a WebSocket, for browsers, which cannot set
+//! headers. Whose token it is, the kinds of tokens tell.
 
-use crate::Credentials;
 use crate::method::{Method, Settings, Verdict};
+use crate::token::{TokenVerdict, Tokens};
+use crate::{Credentials, Headers};
 use api::Later;
+use base64::Engine;
+use base64::engine::GeneralPurpose;
 
-struct BearerToken;
+/// What stands before a token in a WebSocket's subprotocol.
+const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+const UNKNOWN: &str = "invalid bearer token";
+/// Go's decoder does not mind what the last character's unused bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    base64::engine::GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone),
+);
+
+struct BearerToken(Tokens);
 
 /// See `METHODS`.
-#[allow(clippy::unnecessary_wraps)] // the shape of every method's maker
-pub(crate) fn make(_: &Settings) -> Result<Option<Box<dyn Method>>, String> {
-    Ok(Some(Box::new(BearerToken)))
+pub(crate) fn make(settings: &Settings) -> Result<Option<Box<dyn Method>>, String> {
+    Ok(Some(Box::new(BearerToken(Tokens::new(settings)?))))
 }
 
 impl Method for BearerToken {
@@ -20,11 +34,47 @@ impl Method for BearerToken {
 
     fn judge<'a>(&'a self, credentials: &'a Credentials<'a>) -> Later<'a, Verdict> {
         Box::pin(async {
-            match credentials.headers.first("authorization").and_then(token) {
-                Some(_) => Verdict::Refused("unknown bearer token".to_owned()),
-                None => Verdict::NotMine,
+            let header = credentials.headers.first("authorization").and_then(token);
+            let mut reasons = match header {
+                // The server's own token is asked for before all others: it has none, and says so as upstream does.
+                Some(token) => match self.ask(token, credentials, &[UNKNOWN]).await {
+                    Verdict::Refused(reasons) => reasons,
+                    verdict => return verdict,
+                },
+                None => Vec::new(),
+            };
+            match protocol_token(credentials.headers) {
+                Ok(None) => {}
+                Err(why) => reasons.push(why.to_owned()),
+                Ok(Some(token)) => match self.ask(token.as_bytes(), credentials, &[]).await {
+                    Verdict::Refused(why) => reasons.extend(why),
+                    verdict => return verdict,
+                },
             }
+            if reasons.is_empty() { Verdict::NotMine } else { Verdict::Refused(reasons) }
         })
+    }
+}
+
+impl BearerToken {
+    /// `before` are reasons that stand before those of the kinds, when none of them knows the token.
+    async fn ask(&self, token: &[u8], credentials: &Credentials<'_>, before: &[&str]) -> Verdict {
+        let mut reasons: Vec<String> = before.iter().map(ToString::to_string).collect();
+        let verdict = match std::str::from_utf8(token) {
+            Ok(token) => self.0.judge(token, credentials.audiences).await,
+            Err(_) => TokenVerdict::NotMine,
+        };
+        match verdict {
+            TokenVerdict::Known { caller, audiences } => Verdict::Known { caller, audiences },
+            TokenVerdict::NotMine => {
+                reasons.push(UNKNOWN.to_owned());
+                Verdict::Refused(reasons)
+            }
+            TokenVerdict::Refused(why) => {
+                reasons.extend(why);
+                Verdict::Refused(reasons)
+            }
+        }
     }
 }
 
@@ -37,9 +87,61 @@ fn token(header: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
 }
 
+/// The token among the subprotocols of a WebSocket, one of which must be another.
+fn protocol_token(headers: &dyn Headers) -> Result<Option<String>, &'static str> {
+    if !opens_web_socket(headers) {
+        return Ok(None);
+    }
+    let (mut token, mut others) = (None, 0);
+    for protocol in headers.all("sec-websocket-protocol").into_iter().flat_map(|v| v.split(|b| *b == b',')) {
+        let Some(encoded) = protocol.trim_ascii().strip_prefix(PROTOCOL.as_bytes()) else {
+            others += 1;
+            continue;
+        };
+        if token.is_some() {
+            return Err("multiple base64.bearer.authorization tokens specified");
+        }
+        let decoded =
+            LENIENT.decode(encoded).map_err(|_| "invalid base64.bearer.authorization token encoding")?;
+        token = Some(String::from_utf8(decoded).map_err(|_| "invalid base64.bearer.authorization token")?);
+    }
+    match token.filter(|token| !token.is_empty()) {
+        Some(_) if others == 0 => Err("missing additional subprotocol"),
+        token => Ok(token),
+    }
+}
+
+/// Whether a request is to become a WebSocket.
+fn opens_web_socket(headers: &dyn Headers) -> bool {
+    let upgrade = headers.first("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+    let connection = headers.first("connection").map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
+    upgrade && connection.split(|byte| *byte == b',').any(|part| part.trim_ascii() == b"upgrade")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    struct Sent(Vec<(&'static str, String)>);
+
+    impl Headers for Sent {
+        fn first(&self, name: &str) -> Option<&[u8]> {
+            self.all(name).first().copied()
+        }
+
+        fn all(&self, name: &str) -> Vec<&[u8]> {
+            self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes()).collect()
+        }
+    }
+
+    fn protocols(value: &str) -> Result<Option<String>, &'static str> {
+        protocol_token(&Sent(vec![
+            ("connection", "keep-alive, Upgrade".to_owned()),
+            ("upgrade", "WebSocket".to_owned()),
+            ("sec-websocket-protocol", value.to_owned()),
+        ]))
+    }
 
     #[test]
     fn tokens_are_found_as_upstream_finds_them() {
@@ -49,5 +151,18 @@ mod tests {
         for none in [&b"Bearer"[..], b"Bearer ", b"Bearer  abc", b"Basic YTpi", b"", b"Bearerabc"] {
             assert_eq!(token(none), None, "{none:?}");
         }
+    }
+
+    #[test]
+    fn a_web_socket_has_its_token_among_its_protocols() {
+        let named = format!("{PROTOCOL}{}", URL_SAFE_NO_PAD.encode("abc"));
+        assert_eq!(protocols(&format!("v4.channel.k8s.io, {named}")), Ok(Some("abc".to_owned())));
+        assert_eq!(protocols("v4.channel.k8s.io"), Ok(None));
+        assert_eq!(protocols(&format!("v4,{PROTOCOL}")), Ok(None));
+        assert_eq!(protocols(&named), Err("missing additional subprotocol"));
+        assert!(protocols(&format!("v4,{named},{named}")).is_err());
+        assert!(protocols(&format!("v4,{PROTOCOL}a")).is_err());
+        assert!(protocols(&format!("v4,{PROTOCOL}_w")).is_err());
+        assert_eq!(protocol_token(&Sent(vec![("sec-websocket-protocol", format!("v4,{named}"))])), Ok(None));
     }
 }

@@ -37,6 +37,8 @@ struct Identity {
     uid: String,
     groups: Vec<String>,
     extra: Vec<(String, Vec<String>)>,
+    /// What recognized it.
+    by: &'static str,
     in_process: bool,
     hypothetical: bool,
 }
@@ -45,7 +47,7 @@ struct Identity {
 /// to a `Caller` without credentials: call it where components are wired, never with anything from a request.
 pub fn in_process(name: &str, groups: &[&str]) -> Caller {
     let groups = groups.iter().map(ToString::to_string).collect();
-    let mut caller = Caller::new(name, groups).authenticated();
+    let mut caller = Caller::new(name, groups).by("in-process").authenticated();
     Arc::make_mut(&mut caller.0).in_process = true;
     caller
 }
@@ -53,14 +55,23 @@ pub fn in_process(name: &str, groups: &[&str]) -> Caller {
 /// Somebody whom a review asks about: what would they be allowed? Authorization never makes a permit for one.
 pub fn hypothetical(name: &str, uid: &str, groups: Vec<String>, extra: Vec<(String, Vec<String>)>) -> Caller {
     let (name, uid) = (name.to_owned(), uid.to_owned());
-    Caller(Arc::new(Identity { name, uid, groups, extra, in_process: false, hypothetical: true }))
+    Caller(Arc::new(Identity { name, uid, groups, extra, by: "", in_process: false, hypothetical: true }))
 }
 
 impl Caller {
     pub(crate) fn new(name: &str, groups: Vec<String>) -> Self {
         let (uid, extra) = (String::new(), Vec::new());
         let name = name.to_owned();
-        Caller(Arc::new(Identity { name, uid, groups, extra, in_process: false, hypothetical: false }))
+        let by = "";
+        Caller(Arc::new(Identity { name, uid, groups, extra, by, in_process: false, hypothetical: false }))
+    }
+
+    /// Says which method or kind of tokens recognized it.
+    pub(crate) fn by(mut self, method: &'static str) -> Self {
+        if self.0.by != method {
+            Arc::make_mut(&mut self.0).by = method;
+        }
+        self
     }
 
     pub(crate) fn with_uid(mut self, uid: String) -> Self {
@@ -100,6 +111,11 @@ impl Caller {
     /// What else the method knows, by key.
     pub fn extra(&self) -> &[(String, Vec<String>)] {
         &self.0.extra
+    }
+
+    /// Which method, or kind of tokens, recognized the caller.
+    pub fn recognized_by(&self) -> &'static str {
+        self.0.by
     }
 
     /// Whether the caller is in `group`.

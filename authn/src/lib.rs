@@ -9,11 +9,13 @@ mod bearer_token;
 mod caller;
 mod method;
 mod peer;
+mod token;
 mod x509;
 
 pub use caller::{Caller, hypothetical, in_process};
-pub use method::{Authenticator, METHODS, MakeMethod, Method, Refusal, Settings, Verdict};
+pub use method::{Authenticator, METHODS, MakeMethod, Method, Recognized, Refusal, Settings, Verdict};
 pub use peer::{Credentials, Headers, Peer};
+pub use token::{MakeTokenKind, TOKENS, TokenCache, TokenKind, TokenVerdict};
 
 /// The group of everybody who was recognized.
 pub const AUTHENTICATED: &str = "system:authenticated";

@@ -3,21 +3,34 @@
 //! The rule is upstream's: methods are asked in order, the first that recognizes the caller decides; one that
 //! refuses its credentials does not stop the others, but bars the way to being anonymous.
 
-use crate::{Caller, Credentials, anonymous, bearer_token, x509};
+use crate::{Caller, Credentials, Headers, Peer, anonymous, bearer_token, x509};
 use api::{Later, Network, Reader, Status};
 use rustls_pki_types::CertificateDer;
+use std::fmt;
 use std::sync::Arc;
 use stdx::Clock;
 
 /// What a method makes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is this one.
-    Known(Caller),
+    /// It is this one, for these of the audiences asked for; a list that is empty says nothing of audiences.
+    Known { caller: Caller, audiences: Vec<String> },
     /// Nothing here that this method judges.
     NotMine,
-    /// Its kind of credentials, and wrong; the text is for the log, not for the caller.
-    Refused(String),
+    /// Its kind of credentials, and wrong; the texts are for the log and for reviews of tokens, not for the caller.
+    Refused(Vec<String>),
+}
+
+impl Verdict {
+    /// Recognized by a method that knows nothing of audiences.
+    pub fn known(caller: Caller) -> Self {
+        Verdict::Known { caller, audiences: Vec::new() }
+    }
+
+    /// Wrong for one reason.
+    pub fn refused(why: impl Into<String>) -> Self {
+        Verdict::Refused(vec![why.into()])
+    }
 }
 
 /// One way to log in.
@@ -39,6 +52,8 @@ pub const METHODS: &[MakeMethod] = &[x509::make, bearer_token::make, anonymous::
 pub struct Settings {
     /// CA certificates that sign client certificates; none switches the method off.
     pub client_cas: Vec<CertificateDer<'static>>,
+    /// Who this API server is, for tokens that say for whom they are; upstream's `--api-audiences`.
+    pub api_audiences: Vec<String>,
     /// Whether a request without credentials is `system:anonymous` or refused.
     pub anonymous: bool,
     pub clock: Clock,
@@ -52,15 +67,39 @@ impl Settings {
     /// Nobody but anonymous callers, in an empty cluster.
     pub fn new(clock: Clock) -> Self {
         let (reader, network) = (Arc::new(()), Arc::new(()));
-        Settings { client_cas: Vec::new(), anonymous: true, clock, reader, network }
+        let (client_cas, api_audiences) = (Vec::new(), Vec::new());
+        Settings { client_cas, api_audiences, anonymous: true, clock, reader, network }
     }
+}
+
+/// Who it is, and for which of the audiences asked for; without audiences, for any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognized {
+    pub caller: Caller,
+    pub audiences: Vec<String>,
 }
 
 /// The request is from nobody we know; the answer is always the same 401.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What each method said, for the log.
+    /// What each method said, for the log and for reviews of tokens.
     pub reasons: Vec<String>,
+}
+
+/// The reasons, each once, in the form of Go's aggregated errors.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut texts: Vec<&str> = Vec::new();
+        for reason in &self.reasons {
+            if !texts.contains(&reason.as_str()) {
+                texts.push(reason);
+            }
+        }
+        match texts.as_slice() {
+            [one] => f.write_str(one),
+            texts => write!(f, "[{}]", texts.join(", ")),
+        }
+    }
 }
 
 impl From<Refusal> for Status {
@@ -72,6 +111,7 @@ impl From<Refusal> for Status {
 /// Tells who is calling.
 pub struct Authenticator {
     methods: Vec<Box<dyn Method>>,
+    api_audiences: Vec<String>,
 }
 
 impl Authenticator {
@@ -81,13 +121,37 @@ impl Authenticator {
         for make in METHODS {
             methods.extend(make(settings)?);
         }
-        Ok(Authenticator { methods })
+        Ok(Authenticator { methods, api_audiences: settings.api_audiences.clone() })
+    }
+
+    /// Who this API server is, for tokens that say for whom they are.
+    pub fn api_audiences(&self) -> &[String] {
+        &self.api_audiences
     }
 
     /// Who sent this request.
-    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Caller, Refusal> {
+    pub async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &dyn Headers,
+        path: &str,
+    ) -> Result<Caller, Refusal> {
+        let found =
+            self.recognize(&Credentials { peer, headers, path, audiences: &self.api_audiences }).await?;
+        let ours = |audience| self.api_audiences.contains(audience);
+        if self.api_audiences.is_empty() || found.audiences.is_empty() || found.audiences.iter().any(ours) {
+            return Ok(found.caller);
+        }
+        let (theirs, ours) = (found.audiences.join(" "), self.api_audiences.join(" "));
+        Err(Refusal {
+            reasons: vec![format!("unable to match the audience: [{theirs}] , accepted: [{ours}]")],
+        })
+    }
+
+    /// Whose credentials these are, also for others than this API server.
+    pub async fn recognize(&self, credentials: &Credentials<'_>) -> Result<Recognized, Refusal> {
         if let Some(component) = credentials.peer.component() {
-            return Ok(component.clone());
+            return Ok(Recognized { caller: component.clone(), audiences: Vec::new() });
         }
         let mut reasons = Vec::new();
         for method in &self.methods {
@@ -95,17 +159,17 @@ impl Authenticator {
                 break;
             }
             match method.judge(credentials).await {
-                Verdict::Known(caller) => return Ok(caller),
+                Verdict::Known { caller, audiences } => return Ok(Recognized { caller, audiences }),
                 Verdict::NotMine => {}
-                Verdict::Refused(why) => reasons.push(format!("{}: {why}", method.name())),
+                Verdict::Refused(why) => reasons.extend(why),
             }
         }
         Err(Refusal { reasons })
     }
 }
 
-impl std::fmt::Debug for Authenticator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.methods.iter().map(|method| method.name())).finish()
     }
 }

@@ -69,4 +69,6 @@ pub struct Credentials<'a> {
     pub headers: &'a dyn Headers,
     /// The path of the URL: anonymous requests may be bound to some.
     pub path: &'a str,
+    /// For whom the credentials should be good: one of these. Empty when this says nothing.
+    pub audiences: &'a [String],
 }

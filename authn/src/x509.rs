@@ -14,6 +14,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use x509_parser::der_parser::Oid;
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
 
+const NAME: &str = "x509";
 /// Under which key the certificate's digest is shown to audit and reviews.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 /// `1.3.6.1.4.1.57683.2` (the number of the Cloud Native Computing Foundation): a subject's part that holds
@@ -48,7 +49,7 @@ pub(crate) fn make(settings: &Settings) -> Result<Option<Box<dyn Method>>, Strin
 
 impl Method for X509 {
     fn name(&self) -> &'static str {
-        "x509"
+        NAME
     }
 
     fn judge<'a>(&'a self, credentials: &'a Credentials<'a>) -> Later<'a, Verdict> {
@@ -70,7 +71,7 @@ impl X509 {
         }
         let (verdict, until) = match self.verify(leaf, intermediates, now) {
             Ok((verdict, until)) => (verdict, until),
-            Err(why) => (Verdict::Refused(why), now.secs + REFUSAL_SECS),
+            Err(why) => (Verdict::refused(why), now.secs + REFUSAL_SECS),
         };
         *judged.write() = Some(Judged { verdict: verdict.clone(), formed: now.secs, until });
         verdict
@@ -126,7 +127,6 @@ fn caller(der: &[u8], certificate: &X509Certificate<'_>) -> Result<Verdict, Stri
     };
     let digest: String = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
     let id = format!("X509SHA256={digest}");
-    Ok(Verdict::Known(
-        Caller::new(&name, groups).with_uid(uid).with_extra(CREDENTIAL_ID, vec![id]).authenticated(),
-    ))
+    let caller = Caller::new(&name, groups).by(NAME).with_uid(uid).with_extra(CREDENTIAL_ID, vec![id]);
+    Ok(Verdict::known(caller.authenticated()))
 }

@@ -321,11 +321,8 @@ async fn a_component_connects_as_itself_and_its_connection_stays() {
         async move {
             let connection = request.extensions().get::<Arc<Connection>>().unwrap();
             let headers = HeaderView(request.headers());
-            let credentials =
-                authn::Credentials { peer: connection.peer(), headers: &headers, path: request.uri().path() };
-            Response::new(Body::full(
-                authenticator.authenticate(&credentials).await.unwrap().name().to_owned(),
-            ))
+            let caller = authenticator.authenticate(connection.peer(), &headers, request.uri().path()).await;
+            Response::new(Body::full(caller.unwrap().name().to_owned()))
         }
     });
     let mut sender = over_http2(door.connect(component)).await;

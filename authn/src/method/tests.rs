@@ -43,7 +43,7 @@ fn peer(ca: &Authority, user: &str, groups: &[&str]) -> Peer {
 
 impl World {
     async fn ask(&self, peer: &Peer, headers: &dyn Headers) -> Result<Caller, Refusal> {
-        self.authenticator.authenticate(&Credentials { peer, headers, path: "/api" }).await
+        self.authenticator.authenticate(peer, headers, "/api").await
     }
 }
 
