@@ -1,7 +1,8 @@
 //! The authorities, and the rule that makes one answer of theirs: the first that has an opinion decides, and
 //! what nobody allows is forbidden.
 
-use crate::{Attributes, Permit, Reason, components, default_roles, node, privileged};
+use crate::explain::{Explained, Step};
+use crate::{Attributes, Permit, Reason, Rules, apiserver, components, node, privileged, rbac};
 use api::{Later, Network, Reader, Status};
 use authn::Caller;
 use std::sync::Arc;
@@ -32,6 +33,14 @@ pub trait Authority: Send + Sync {
     fn begin(&self) -> Later<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+    /// The rules that apply to `caller` in a namespace (empty for the cluster); `None` from who decides without any.
+    fn rules(&self, _caller: &Caller, _namespace: &str) -> Option<Rules> {
+        None
+    }
+    /// What was looked at for a decision.
+    fn explain(&self, _caller: &Caller, _asked: &Attributes) -> Explained {
+        Explained::default()
+    }
 }
 
 /// What authorities work with.
@@ -56,7 +65,8 @@ pub type MakeAuthority = fn(&Settings) -> Result<Box<dyn Authority>, String>;
 
 /// Every authority, in the order they are asked.
 pub const AUTHORITIES: &[MakeAuthority] =
-    &[privileged::make, components::make, node::make, default_roles::make];
+    
+    &[privileged::make, apiserver::make, components::make, node::make, rbac::make];
 
 /// Tells who may do what.
 pub struct Authorizer {
@@ -107,6 +117,43 @@ impl Authorizer {
             }
         }
         Decision::NoOpinion(Reason::joined(&without))
+    }
+
+    /// The rules that apply to `caller` in a namespace, of all authorities that can list theirs.
+    pub fn rules(&self, caller: &Caller, namespace: &str) -> Rules {
+        let mut all = Rules::default();
+        for rules in self.authorities.iter().filter_map(|authority| authority.rules(caller, namespace)) {
+            all.rules.extend(rules.rules);
+            all.errors.extend(rules.errors);
+            all.incomplete |= rules.incomplete;
+        }
+        all
+    }
+
+    /// What each authority says, up to the one that decides, and what it looked at.
+    pub async fn explain(&self, caller: &Caller, asked: &Attributes) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for authority in &self.authorities {
+            let decision = match authority.decide(caller, asked) {
+                Ruling::Now(decision) => decision,
+                Ruling::Later(decision) => decision.await,
+            };
+            let (word, reason, decided) = match decision {
+                Decision::Allow(reason) => ("allow", reason, true),
+                Decision::Deny(reason) => ("deny", reason, true),
+                Decision::NoOpinion(reason) => ("no opinion", reason, false),
+            };
+            steps.push(Step {
+                authority: authority.name(),
+                decision: word,
+                reason: reason.error().map_or_else(|| reason.to_string(), str::to_owned),
+                explained: authority.explain(caller, asked),
+            });
+            if decided {
+                break;
+            }
+        }
+        steps
     }
 }
 

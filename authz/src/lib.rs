@@ -3,17 +3,20 @@
 //! `Attributes` say what is asked (made from the address of the request), `Authorizer` asks the authorities in
 //! `AUTHORITIES`, in order, and answers with a `Permit` or the exact 403.
 
+mod apiserver;
 mod attributes;
 mod authorizer;
 mod components;
-mod default_roles;
+pub mod explain;
 pub mod node;
 mod permit;
 mod privileged;
+mod rbac;
 mod reason;
 
 pub use attributes::Attributes;
 pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision, MakeAuthority, Ruling, Settings};
 pub use node::node_name;
 pub use permit::Permit;
+pub use rbac::{PolicyRule, Rules, uncovered};
 pub use reason::Reason;

@@ -1,4 +1,8 @@
-//! What every cluster begins with: the system namespaces and priority classes, and the range of service addresses.
+//! What every cluster begins with: the system namespaces, roles and priority classes, and the range of
+//! service addresses.
+
+mod policy;
+mod rbac;
 
 use api::{Value, tree};
 use client::{Client, Error, Resource};
@@ -12,6 +16,7 @@ pub async fn bootstrap(client: &Client) -> Result<(), Error> {
         let resource = Resource::cluster("", "v1", "namespaces");
         ensure(client, &resource, tree!({"metadata": {"name": name}})).await?;
     }
+    rbac::reconcile(client).await?;
     let classes = Resource::cluster("scheduling.k8s.io", "v1", "priorityclasses");
     for (name, value, description) in [
         (

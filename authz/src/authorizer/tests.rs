@@ -32,48 +32,54 @@ async fn the_privileged_group_may_do_all() {
     }
 }
 
+/// An authority that says what it is made with.
+struct Says(Decision);
+
+impl Authority for Says {
+    fn name(&self) -> &'static str {
+        "says"
+    }
+
+    fn decide<'a>(&'a self, _: &'a Caller, _: &'a Attributes) -> Ruling<'a> {
+        let decision = self.0.clone();
+        Ruling::Later(Box::pin(async move { decision }))
+    }
+}
+
+fn of(decisions: Vec<Decision>) -> Authorizer {
+    let says = |decision| -> Box<dyn Authority> { Box::new(Says(decision)) };
+    Authorizer { authorities: decisions.into_iter().map(says).collect() }
+}
+
 #[tokio::test]
-async fn nobody_may_see_version_and_health_and_nothing_else() {
-    let nobody = anonymous().await;
-    for path in ["/version", "/version/", "/healthz", "/livez", "/readyz"] {
-        assert!(may(&nobody, Attributes::path("get", path)).await, "{path}");
-        assert!(!may(&nobody, Attributes::path("post", path)).await, "{path}");
-    }
-    for path in ["/", "/api", "/apis", "/openapi/v2", "/metrics", "/livez/ping", "/versions", ""] {
-        assert!(!may(&nobody, Attributes::path("get", path)).await, "{path}");
-    }
-    let status = authorizer().authorize(nobody, list_pods()).await.unwrap_err();
+async fn without_roles_nobody_else_may_do_anything() {
+    let status = authorizer().authorize(anonymous().await, list_pods()).await.unwrap_err();
     assert_eq!(
         status.message,
         r#"pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster scope"#
     );
+    assert!(!may(&in_process("jane", &[]), Attributes::path("get", "/version")).await);
 }
 
 #[tokio::test]
-async fn the_recognized_may_discover_and_ask_about_themselves() {
+async fn the_first_with_an_opinion_decides() {
     let jane = in_process("jane", &[]);
-    for path in ["/api", "/api/v1", "/apis", "/apis/apps/v1", "/openapi/v3", "/version"] {
-        assert!(may(&jane, Attributes::path("get", path)).await, "{path}");
-    }
-    assert!(!may(&jane, Attributes::path("get", "/apix")).await);
-    assert!(!may(&jane, Attributes::path("get", "/metrics")).await);
-    let review = Attributes::resource("create", "authorization.k8s.io", "v1", "selfsubjectaccessreviews");
-    assert!(may(&jane, review.clone()).await);
-    assert!(!may(&jane, Attributes { verb: "list".into(), ..review.clone() }).await);
-    assert!(!may(&anonymous().await, review).await);
-    assert!(!may(&jane, list_pods()).await);
+    let (allow, deny) = (Decision::Allow("a".into()), Decision::Deny("d".into()));
+    let none = |why: &str| Decision::NoOpinion(why.into());
+    let decided = of(vec![none("x"), allow.clone(), deny.clone()]).decide(&jane, &list_pods()).await;
+    assert_eq!(decided, allow);
+    assert_eq!(of(vec![none(""), deny.clone(), allow]).decide(&jane, &list_pods()).await, deny);
+    let refused = of(vec![none("x"), none(""), none("y")]).authorize(jane, list_pods()).await.unwrap_err();
+    assert!(refused.message.ends_with("at the cluster scope: x\ny"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_resource_with_the_path_of_a_public_place_is_not_public() {
-    let asked = Attributes { path: "/version".into(), ..Attributes::resource("get", "", "v1", "secrets") };
-    assert!(!may(&anonymous().await, asked).await);
-}
-
-#[tokio::test]
-async fn components_may_act_under_their_own_names() {
-    for name in ["system:kube-controller-manager", "system:controller:namespace-controller"] {
-        assert!(may(&in_process(name, &[]), list_pods()).await, "{name}");
-    }
-    assert!(!may(&in_process("system:other", &[]), list_pods()).await);
+async fn a_failure_is_told_unless_another_allows() {
+    let jane = in_process("jane", &[]);
+    let failed = || Decision::NoOpinion(Reason::NONE.with_error("broken"));
+    let status = of(vec![failed(), failed()]).authorize(jane.clone(), list_pods()).await.unwrap_err();
+    assert_eq!((status.code, status.message.as_str()), (500, "Internal error occurred: broken"));
+    let allowed = of(vec![failed(), Decision::Allow("a".into())]);
+    let permit = allowed.authorize(jane, list_pods()).await.unwrap();
+    assert_eq!((permit.reason().to_string().as_str(), permit.reason().error()), ("a", Some("broken")));
 }

@@ -31,7 +31,7 @@ const PLAN: [Room; 20] = [
     room("client", &["stdx", "api", "certs"], 2_000),
     room("apiserver", &["kinds", "store", "certs", "authn", "authz", "admission", "openapi", "client"], 10_000),
     room("scheduler", &["client"], 6_000),
-    room("controllers", &["client"], 12_000),
+    room("controllers", &["authz", "client"], 12_000),
     room("kubelet", &["client"], 9_000),
     room("proxy", &["client"], 3_000),
     room("testkit", &["apiserver", "client", "controllers"], 1_000),
