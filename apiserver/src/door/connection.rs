@@ -55,6 +55,11 @@ impl Connection {
         InFlight(self.clone())
     }
 
+    /// Whether several requests are under way.
+    pub(super) fn is_shared(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 1
+    }
+
     /// Since when no request is under way; `None` while one is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let idle = self.in_flight.load(Ordering::Acquire) == 0;

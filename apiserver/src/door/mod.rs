@@ -9,6 +9,7 @@ mod accept;
 mod answer;
 mod body;
 mod connection;
+mod cork;
 mod drain;
 mod headers;
 mod request_body;

@@ -1,13 +1,14 @@
 //! One connection, from its first request to its end: by its own will, by idleness, or by ours.
 
 use super::answer::answer;
+use super::cork::cork;
 use super::drain::Phase;
 use super::{Body, Connection, RequestBody, Shared};
 use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::limits;
@@ -32,6 +33,7 @@ pub(super) async fn serve<H, F, Io>(
         let answer = answer(shared.clone(), connection.clone(), request);
         async { Ok::<_, Infallible>(answer.await) }
     });
+    let (io, mut cork) = cork(io, connection.clone());
     let serving = shared.http.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);
     let mut phases = shared.drain.phases();
@@ -42,7 +44,7 @@ pub(super) async fn serve<H, F, Io>(
     loop {
         let leave = tokio::select! {
             biased;
-            ended = serving.as_mut() => return report(&connection, ended),
+            ended = poll_fn(|cx| cork.turn(serving.as_mut(), cx)) => return report(&connection, ended),
             _ = phases.changed() => match *phases.borrow_and_update() {
                 Phase::Open => false,
                 Phase::Draining => true,
