@@ -8,6 +8,7 @@ use crate::etcd::Etcd;
 use crate::index::{HistoryLimits, Index, ListQuery, Page, SpaceIndex, SpaceStats};
 use crate::key::{Key, Revision, Scope, Space};
 use crate::memory::Memory;
+use crate::seal::{Seal, Sealing};
 use crate::txn::{Committed, Txn};
 use crate::watch::Watch;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub struct StoreConfig {
     pub history: HistoryLimits,
     /// The wall clock, for lifetimes.
     pub clock: Clock,
+    /// How values rest in engines that keep them outside of this process; as they are without.
+    pub seal: Option<Arc<dyn Seal>>,
 }
 
 /// Keys, bytes, revisions. Cheap to clone; the last clone that is dropped stops the engine.
@@ -47,6 +50,7 @@ pub struct StoreConfig {
 pub struct Store {
     index: Arc<Index>,
     engine: Arc<dyn Engine>,
+    sealing: Sealing,
 }
 
 impl StoreConfig {
@@ -66,7 +70,7 @@ impl StoreConfig {
     }
 
     fn new(backend: Backend) -> Self {
-        StoreConfig { backend, history: HistoryLimits::default(), clock: Clock::system() }
+        StoreConfig { backend, history: HistoryLimits::default(), clock: Clock::system(), seal: None }
     }
 }
 
@@ -76,12 +80,12 @@ impl Store {
         match config.backend {
             Backend::Memory => Ok(Store::memory(config.history, config.clock)),
             Backend::Embedded(dir) => {
-                let (engine, index) = Embedded::open(&dir, FIRST_REVISION, config.history, config.clock)?;
-                Ok(Store { index, engine })
+                let (engine, index) = Embedded::open(&dir, FIRST_REVISION, config.history, config.clock, &config.seal)?;
+                Ok(Store { index, engine, sealing: config.seal })
             }
             Backend::Etcd(urls) => {
-                let (engine, index) = Etcd::open(&urls, config.history).await?;
-                Ok(Store { index, engine })
+                let (engine, index) = Etcd::open(&urls, config.history, config.seal.clone()).await?;
+                Ok(Store { index, engine, sealing: config.seal })
             }
         }
     }
@@ -89,12 +93,12 @@ impl Store {
     /// A store in memory.
     pub fn memory(history: HistoryLimits, clock: Clock) -> Store {
         let index = Arc::new(Index::new(FIRST_REVISION, history));
-        Store { engine: Memory::new(index.clone(), clock), index }
+        Store { engine: Memory::new(index.clone(), clock), index, sealing: None }
     }
 
     #[cfg(test)]
     pub(crate) fn with_engine(index: Arc<Index>, engine: Arc<dyn Engine>) -> Store {
-        Store { index, engine }
+        Store { index, engine, sealing: None }
     }
 
     /// The latest value of a key: everything committed before the call, by anybody, is seen.
@@ -120,8 +124,14 @@ impl Store {
 
     /// Does all of it at one revision, or, when a compare does not hold, nothing (`Conflict`). Returns once it
     /// is durable and visible to every read. Dropping the future does not take it back.
-    pub async fn commit(&self, txn: Txn) -> Result<Committed, Error> {
+    pub async fn commit(&self, mut txn: Txn) -> Result<Committed, Error> {
+        txn.seal(&self.sealing)?;
         self.engine.commit(txn).await
+    }
+
+    /// Whether a value would rest otherwise if it were written now.
+    pub fn is_stale(&self, entry: &Entry) -> bool {
+        self.sealing.as_ref().is_some_and(|seal| seal.is_stale(&entry.key, entry.at_rest()))
     }
 
     /// The events of a scope after the revision `from`; `Compacted` when they are gone. A revision not reached
@@ -187,6 +197,11 @@ impl Store {
         let mut stats: Vec<_> = self.index.all().iter().map(|space| space.stats()).collect();
         stats.sort_by(|a, b| a.space.cmp(&b.space));
         stats
+    }
+
+    /// The same for one space; nothing as long as nobody has asked for anything in it.
+    pub fn stats_of(&self, space: &Space) -> Option<SpaceStats> {
+        self.index.find(space).map(|space| space.stats())
     }
 
     async fn space(&self, space: &Space) -> Result<Arc<SpaceIndex>, Error> {
