@@ -3,6 +3,7 @@
 //!
 //! No I/O, no clock, no ids here: everything is a function of its arguments.
 
+pub mod cel;
 mod convert;
 mod fault;
 pub mod int_or_string;
@@ -13,8 +14,10 @@ pub mod patch;
 pub mod pem;
 pub mod proto;
 pub mod quantity;
+pub mod quota;
 mod reader;
 mod remote;
+pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod status;
@@ -27,7 +30,7 @@ pub mod yaml;
 pub use fault::{Fault, FaultKind, Path, quote};
 pub use quantity::Quantity;
 pub use reader::{Follow, Followed, Later, Reader};
-pub use remote::{Network, Question, Remote, RemoteError, Reply};
+pub use remote::{Network, NoAnswer, Question, Remote, RemoteError, Reply};
 pub use schema::Schema;
 pub use status::Status;
 pub use value::{Map, Str, Value};
