@@ -1,6 +1,9 @@
 //! Servers elsewhere that this one asks (webhooks, issuers of tokens), for rooms that must not know HTTP.
 
+mod answer;
 mod kubeconfig;
+
+pub use answer::NoAnswer;
 
 use crate::reader::Later;
 use std::fmt;

@@ -10,12 +10,15 @@ mod caller;
 mod method;
 mod peer;
 mod token;
+pub mod webhook;
+mod webhook_token;
 mod x509;
 
 pub use caller::{Caller, hypothetical, in_process};
 pub use method::{Authenticator, METHODS, MakeMethod, Method, Recognized, Refusal, Settings, Verdict};
 pub use peer::{Credentials, Headers, Peer};
 pub use token::{MakeTokenKind, TOKENS, TokenCache, TokenKind, TokenVerdict};
+pub use webhook_token::TokenWebhook;
 
 /// The group of everybody who was recognized.
 pub const AUTHENTICATED: &str = "system:authenticated";

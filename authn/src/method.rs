@@ -3,7 +3,7 @@
 //! The rule is upstream's: methods are asked in order, the first that recognizes the caller decides; one that
 //! refuses its credentials does not stop the others, but bars the way to being anonymous.
 
-use crate::{Caller, Credentials, Headers, Peer, anonymous, bearer_token, x509};
+use crate::{Caller, Credentials, Headers, Peer, TokenWebhook, anonymous, bearer_token, x509};
 use api::{Later, Network, Reader, Status};
 use rustls_pki_types::CertificateDer;
 use std::fmt;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub api_audiences: Vec<String>,
     /// Whether a request without credentials is `system:anonymous` or refused.
     pub anonymous: bool,
+    /// A server elsewhere that judges tokens.
+    pub token_webhook: Option<TokenWebhook>,
     pub clock: Clock,
     /// The cluster: accounts, secrets, pods and nodes that tokens speak of.
     pub reader: Arc<dyn Reader>,
@@ -68,7 +70,7 @@ impl Settings {
     pub fn new(clock: Clock) -> Self {
         let (reader, network) = (Arc::new(()), Arc::new(()));
         let (client_cas, api_audiences) = (Vec::new(), Vec::new());
-        Settings { client_cas, api_audiences, anonymous: true, clock, reader, network }
+        Settings { client_cas, api_audiences, anonymous: true, token_webhook: None, clock, reader, network }
     }
 }
 

@@ -7,7 +7,7 @@ mod cache;
 
 pub use cache::TokenCache;
 
-use crate::{Caller, Settings};
+use crate::{Caller, Settings, webhook_token};
 use api::Later;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub trait TokenKind: Send + Sync {
 pub type MakeTokenKind = fn(&Settings) -> Result<Option<Box<dyn TokenKind>>, String>;
 
 /// Every kind of bearer tokens, in the order they are asked: local ones before those that ask elsewhere.
-pub const TOKENS: &[MakeTokenKind] = &[];
+pub const TOKENS: &[MakeTokenKind] = &[webhook_token::make];
 
 /// The kinds that are in use.
 pub(crate) struct Tokens {

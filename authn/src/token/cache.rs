@@ -35,7 +35,8 @@ struct Shelf {
 }
 
 impl TokenCache {
-    /// `known_ttl` is for recognized tokens, `unknown_ttl` for all others; zero remembers nothing. At most `bound`
+    /// `known_ttl` is for recognized tokens, `unknown_ttl` for those that nobody knows; zero remembers nothing, and
+    /// refusals are never remembered. At most `bound`
     /// verdicts are held, the oldest goes first.
     pub fn new(clock: Clock, known_ttl: Duration, unknown_ttl: Duration, bound: usize) -> Self {
         TokenCache { clock, known_ttl, unknown_ttl, bound, shelf: Mutex::default() }
@@ -64,7 +65,9 @@ impl TokenCache {
     fn keep(&self, key: Key, verdict: &TokenVerdict) {
         let ttl = match verdict {
             TokenVerdict::Known { .. } => self.known_ttl,
-            _ => self.unknown_ttl,
+            TokenVerdict::NotMine => self.unknown_ttl,
+            // What went wrong may pass.
+            TokenVerdict::Refused(_) => Duration::ZERO,
         };
         if ttl.is_zero() {
             return;

@@ -18,6 +18,9 @@ pub(super) fn failure(error: &(dyn StdError + 'static)) -> Failure {
         if last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
             return Failure("EOF".to_owned());
         }
+        if last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+            return Failure("http2: client connection lost".to_owned());
+        }
         match last.source() {
             Some(source) => last = source,
             None => return Failure(last.to_string()),
