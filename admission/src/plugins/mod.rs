@@ -1,10 +1,15 @@
 //! One file a plugin, listed in `PLUGINS` in upstream's order.
 
+mod certificate_approval;
+mod certificate_signing;
+mod certificate_subject_restriction;
+mod cluster_trust_bundle_attest;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
 mod persistent_volume_claim_resize;
 mod pod_security;
 mod pod_topology_labels;
@@ -101,11 +106,17 @@ const fn on(name: &'static str, make: fn(&Settings) -> Result<Box<dyn Plugin>, S
     Listed { name, on_by_default: true, make }
 }
 
+/// One that is used where a cluster asks for it.
+const fn off(name: &'static str, make: fn(&Settings) -> Result<Box<dyn Plugin>, String>) -> Listed {
+    Listed { name, on_by_default: false, make }
+}
+
 /// All plugins, in upstream's order.
 pub const PLUGINS: &[Listed] = &[
     on("NamespaceLifecycle", |_| Ok(Box::new(namespace_lifecycle::NamespaceLifecycle))),
     on("LimitRanger", |_| Ok(Box::new(limit_ranger::LimitRanger))),
     on("ServiceAccount", |_| Ok(Box::new(service_account::ServiceAccount))),
+    off("NodeRestriction", |_| Ok(Box::new(node_restriction::NodeRestriction))),
     on("TaintNodesByCondition", |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition))),
     on("PodSecurity", |settings| Ok(Box::new(pod_security::PodSecurity::new(settings)?))),
     on("Priority", |_| Ok(Box::new(priority::Priority))),
@@ -120,6 +131,12 @@ pub const PLUGINS: &[Listed] = &[
         Ok(Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize))
     }),
     on("RuntimeClass", |_| Ok(Box::new(runtime_class::RuntimeClass))),
+    on("CertificateApproval", |_| Ok(Box::new(certificate_approval::CertificateApproval))),
+    on("CertificateSigning", |_| Ok(Box::new(certificate_signing::CertificateSigning))),
+    on("ClusterTrustBundleAttest", |_| Ok(Box::new(cluster_trust_bundle_attest::ClusterTrustBundleAttest))),
+    on("CertificateSubjectRestriction", |_| {
+        Ok(Box::new(certificate_subject_restriction::CertificateSubjectRestriction))
+    }),
     on("DefaultIngressClass", |_| Ok(Box::new(default_ingress_class::DefaultIngressClass))),
     on("PodTopologyLabels", |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels))),
     on("ResourceQuota", |_| Ok(Box::new(resource_quota::ResourceQuota))),

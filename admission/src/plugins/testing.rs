@@ -83,7 +83,9 @@ pub struct Request<'a> {
     pub subresource: &'a str,
     pub object: Value,
     pub old: Option<&'a Value>,
+    pub operation: Operation,
     pub user: &'a str,
+    pub groups: &'a [String],
     pub asks: &'a dyn Asks,
     pub dry_run: bool,
 }
@@ -100,7 +102,8 @@ pub struct Outcome {
 impl<'a> Request<'a> {
     /// A create, or the change of `old`.
     pub fn new(place: (&'a str, &'a str), object: Value, old: Option<&'a Value>) -> Self {
-        Request { place, subresource: "", object, old, user: "jane", asks: &(), dry_run: false }
+        let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+        Request { place, subresource: "", object, old, operation, user: "jane", groups: &[], asks: &(), dry_run: false }
     }
 
     /// Runs both phases of one plugin.
@@ -111,17 +114,17 @@ impl<'a> Request<'a> {
         let name = object.str_at(&["metadata", "name"]).to_owned();
         let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
         let mut review = Review {
-            operation: if self.old.is_some() { Operation::Update } else { Operation::Create },
+            operation: self.operation,
             kind: &*kind,
             version: "v1",
             namespace: if kind.info().namespaced { "n" } else { "" },
             name: &name,
             subresource: self.subresource,
-            object: Some(&mut object),
+            object: (self.operation != Operation::Delete).then_some(&mut object),
             old: self.old,
             user: self.user,
             uid: "",
-            groups: &[],
+            groups: self.groups,
             asks: self.asks,
             dry_run: self.dry_run,
             warnings: &mut warnings,
