@@ -28,7 +28,10 @@ fn main() -> ExitCode {
         Err(error) => return misuse(&error),
     };
     let done = match flags.command {
-        Command::Up(command) => up::run(&command.cluster, Parts::All, started),
+        Command::Up(mut command) => {
+            command.cluster.admission.whole_cluster();
+            up::run(&command.cluster, Parts::All, started)
+        }
         Command::Apiserver(cluster) => up::run(&cluster, Parts::ApiServer, started),
         Command::Kubeconfig(command) => kubeconfig::run(&command),
         Command::Version => version::run(),

@@ -23,7 +23,18 @@ pub struct Admission {
     pub default_unreachable_toleration_seconds: i64,
 }
 
+/// What kubeadm adds for a cluster with nodes.
+const OF_CLUSTERS: &str = "NodeRestriction";
+
 impl Admission {
+    /// Adds the plugins that a whole cluster uses and an API server alone does not, unless the flags say otherwise.
+    pub fn whole_cluster(&mut self) {
+        let named = |list: &[String]| list.iter().any(|name| name == OF_CLUSTERS);
+        if !named(&self.enable_admission_plugins) && !named(&self.disable_admission_plugins) {
+            self.enable_admission_plugins.push(OF_CLUSTERS.to_owned());
+        }
+    }
+
     /// Adds what the flags say to the settings of a cluster.
     pub fn settle(&self, settings: &mut admission::Settings) -> anyhow::Result<()> {
         settings.read_file = read;
