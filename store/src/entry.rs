@@ -1,6 +1,7 @@
 //! What the store holds and tells: a value with its revisions, and the event that put or deleted it.
 
 use crate::key::{Key, Revision};
+use crate::seal::Kept;
 use bytes::Bytes;
 use std::any::Any;
 use std::fmt;
@@ -15,7 +16,7 @@ pub type Attachment = OnceLock<Arc<dyn Any + Send + Sync>>;
 pub struct Entry {
     /// Its name.
     pub key: Key,
-    /// The bytes as committed.
+    /// The bytes as put in.
     pub value: Bytes,
     /// The commit that made the key (after its last deletion).
     pub create_revision: Revision,
@@ -29,12 +30,15 @@ pub struct Entry {
     pub(crate) ordinal: u16,
     /// Wall clock in milliseconds after which the key is deleted; 0 when it stays.
     pub(crate) expires_ms: u64,
+    /// The bytes as they rest in the engine, where these are others.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 impl Entry {
     /// Roughly what it occupies.
     pub(crate) fn weight(&self) -> u64 {
-        (self.value.len() + self.key.rest.len() + std::mem::size_of::<Entry>() + 48) as u64
+        let kept = if self.kept.is_some() { self.at_rest().len() } else { 0 };
+        (self.value.len() + kept + self.key.rest.len() + std::mem::size_of::<Entry>() + 48) as u64
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Error {
     /// The remote store did not answer; a commit may or may not have happened.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
+    /// A value could not be sealed.
+    #[error("{0}")]
+    Seal(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

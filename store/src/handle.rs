@@ -80,7 +80,8 @@ impl Store {
         match config.backend {
             Backend::Memory => Ok(Store::memory(config.history, config.clock)),
             Backend::Embedded(dir) => {
-                let (engine, index) = Embedded::open(&dir, FIRST_REVISION, config.history, config.clock, &config.seal)?;
+                let (engine, index) =
+                    Embedded::open(&dir, FIRST_REVISION, config.history, config.clock, &config.seal)?;
                 Ok(Store { index, engine, sealing: config.seal })
             }
             Backend::Etcd(urls) => {

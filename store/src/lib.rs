@@ -28,6 +28,7 @@ mod handle;
 mod index;
 mod key;
 mod memory;
+mod seal;
 mod txn;
 mod watch;
 
@@ -36,5 +37,6 @@ pub use error::{Conflict, Error};
 pub use handle::{Backend, Store, StoreConfig};
 pub use index::{HistoryLimits, ListQuery, Page, SpaceStats};
 pub use key::{Key, Revision, Scope, Space};
+pub use seal::Seal;
 pub use txn::{Committed, Txn, Write};
 pub use watch::Watch;

@@ -5,6 +5,7 @@
 use crate::entry::{Attachment, Entry};
 use crate::error::{Conflict, Error};
 use crate::key::{Key, Revision};
+use crate::seal::{Kept, Sealing};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Txn {
     pub compares: Vec<(Key, Revision)>,
     /// What then happens. No key may occur twice.
     pub writes: Vec<Write>,
+    /// What rests in place of the values, one for each write; empty where everything rests as it is.
+    pub(crate) kept: Vec<Option<Bytes>>,
 }
 
 /// One change of one key.
@@ -73,6 +76,22 @@ impl Txn {
         self.writes.iter().any(|write| matches!(write, Write::Put(_, _, Some(_))))
     }
 
+    /// Seals the values that are to rest sealed.
+    pub(crate) fn seal(&mut self, sealing: &Sealing) -> Result<(), Error> {
+        let Some(seal) = sealing else { return Ok(()) };
+        let sealed = self.writes.iter().map(|write| match write {
+            Write::Put(key, value, _) => seal.seal(key, value).map_err(Error::Seal),
+            Write::Delete(_) => Ok(None),
+        });
+        self.kept = sealed.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The bytes that an engine keeps for the write `at`.
+    pub(crate) fn kept(&self, at: usize) -> Option<&Bytes> {
+        self.kept.get(at)?.as_ref()
+    }
+
     /// Refuses what no engine could do.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.writes.len() < 2 {
@@ -127,13 +146,15 @@ pub(crate) fn plan(
     }
     let mut changes = Vec::with_capacity(txn.writes.len());
     let mut entries = Vec::with_capacity(txn.writes.len());
+    let mut kept = txn.kept.into_iter();
     for (ordinal, write) in txn.writes.into_iter().enumerate() {
+        let kept = kept.next().flatten().map(Kept::sealed);
         match write {
             Write::Put(key, value, ttl) => {
                 let prev = read(&key);
                 let expires_ms = ttl.map_or(0, |ttl| expiry_ms(now_ms, ttl));
-                let entry =
-                    Arc::new(successor(key, value, revision, ordinal as u16, expires_ms, prev.as_deref()));
+                let entry = successor(key, value, revision, ordinal as u16, expires_ms, prev.as_deref());
+                let entry = Arc::new(Entry { kept, ..entry });
                 entries.push(Some(entry.clone()));
                 changes.push(Change { key: entry.key.clone(), entry: Some(entry), prev });
             }
@@ -167,6 +188,7 @@ fn successor(
         ext: Attachment::new(),
         ordinal: prev.map_or(ordinal, |prev| prev.ordinal),
         expires_ms,
+        kept: None,
     }
 }
 

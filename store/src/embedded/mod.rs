@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::expiry::Expiry;
 use crate::index::{HistoryLimits, Index, SpaceIndex};
 use crate::key::{Revision, Space};
+use crate::seal::Sealing;
 use crate::txn::{Committed, Txn};
 use committer::{Committer, Queue};
 use disk::{Disk, Loaded};
@@ -41,11 +42,13 @@ impl Embedded {
         first: Revision,
         history: HistoryLimits,
         clock: Clock,
+        sealing: &Sealing,
     ) -> Result<(Arc<Self>, Arc<Index>), Error> {
         let (disk, Loaded { revision, spaces }) = Disk::open(dir, first)?;
         let index = Arc::new(Index::new(revision, history));
         let mut lifetimes = Vec::new();
-        for (space, entries) in spaces {
+        for (space, mut entries) in spaces {
+            entries.values_mut().filter_map(Arc::get_mut).for_each(|entry| entry.open(sealing));
             lifetimes.extend(entries.values().filter(|entry| entry.expires_ms > 0).cloned());
             index.load(&space, entries);
         }

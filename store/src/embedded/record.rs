@@ -46,7 +46,8 @@ pub(super) fn record_key(entry: &Entry) -> [u8; 11] {
 pub(super) fn encode(entry: &Entry, space: u32, buffer: &mut Vec<u8>) {
     let rest = entry.key.rest.as_bytes();
     buffer.clear();
-    buffer.reserve(HEADER + rest.len() + entry.value.len());
+    let value = entry.at_rest();
+    buffer.reserve(HEADER + rest.len() + value.len());
     buffer.extend_from_slice(&[0; 8]);
     for number in [entry.mod_revision, entry.version, entry.expires_ms] {
         buffer.extend_from_slice(&number.to_le_bytes());
@@ -54,7 +55,7 @@ pub(super) fn encode(entry: &Entry, space: u32, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&space.to_le_bytes());
     buffer.extend_from_slice(&(rest.len() as u32).to_le_bytes());
     buffer.extend_from_slice(rest);
-    buffer.extend_from_slice(&entry.value);
+    buffer.extend_from_slice(value);
     let sum = checksum(&record_key(entry), &buffer[8..]);
     buffer[..8].copy_from_slice(&sum.to_le_bytes());
 }
@@ -106,6 +107,7 @@ fn decode_record(
         ext: Attachment::new(),
         ordinal: u16::from_be_bytes(ordinal),
         expires_ms: number(24),
+        kept: None,
     })
 }
 
@@ -137,6 +139,7 @@ mod tests {
             ext: Attachment::new(),
             ordinal: 2,
             expires_ms: 99,
+            kept: None,
         }
     }
 

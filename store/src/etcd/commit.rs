@@ -59,14 +59,14 @@ impl Etcd {
             })
             .collect();
         let mut writes = Vec::with_capacity(txn.writes.len());
-        for write in &txn.writes {
+        for (at, write) in txn.writes.iter().enumerate() {
             writes.push(match write {
                 Write::Put(key, value, ttl) => {
                     let options = match ttl {
                         Some(ttl) => Some(PutOptions::new().with_lease(self.leases.lease(*ttl).await?)),
                         None => None,
                     };
-                    TxnOp::put(key.full(), value.as_ref(), options)
+                    TxnOp::put(key.full(), txn.kept(at).unwrap_or(value).as_ref(), options)
                 }
                 Write::Delete(key) => TxnOp::delete(key.full(), Some(DeleteOptions::new().with_prev_key())),
             });
@@ -86,7 +86,7 @@ impl Etcd {
     fn known_or(&self, key: &Key, kv: &KeyValue) -> Arc<Entry> {
         let known =
             self.index.get(key).filter(|known| known.mod_revision == wire::revision(kv.mod_revision()));
-        known.unwrap_or_else(|| wire::entry(key.clone(), kv))
+        known.unwrap_or_else(|| wire::entry(key.clone(), kv, &self.sealing))
     }
 
     /// What a write made or removed: as the index has it; where it does not any more, as etcd has it.
@@ -103,13 +103,13 @@ impl Etcd {
             (TxnOpResponse::Delete(delete), event) => {
                 let prev = delete.prev_kvs().first();
                 let seen = event.and_then(|event| event.prev.clone());
-                Ok(prev.map(|kv| seen.unwrap_or_else(|| wire::entry(key.clone(), kv))))
+                Ok(prev.map(|kv| seen.unwrap_or_else(|| wire::entry(key.clone(), kv, &self.sealing))))
             }
             (_, Some(event)) => Ok(event.entry.clone()),
             (_, None) => {
                 let options = GetOptions::new().with_revision(wire::signed(revision));
                 let answer = call(self.remote.kv.clone().get(key.full(), Some(options))).await?;
-                Ok(answer.kvs().first().map(|kv| wire::entry(key.clone(), kv)))
+                Ok(answer.kvs().first().map(|kv| wire::entry(key.clone(), kv, &self.sealing)))
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::index::{Horizon, SpaceIndex};
 use crate::key::{Key, Revision, Space};
+use crate::seal::Sealing;
 use crate::txn::Change;
 use etcd_client::{EventType, GetOptions, KvClient, WatchOptions, WatchResponse};
 use std::collections::BTreeMap;
@@ -26,12 +27,13 @@ pub(super) type Entries = BTreeMap<Arc<str>, Arc<Entry>>;
 
 /// See the head of the file.
 pub(super) struct Feed {
-    remote: Remote,
-    space: Arc<SpaceIndex>,
+    pub remote: Remote,
+    pub space: Arc<SpaceIndex>,
     /// The newest revision seen in any space.
-    newest: Arc<Horizon>,
+    pub newest: Arc<Horizon>,
     /// Somebody wants to know how far it is.
-    asked: Arc<Notify>,
+    pub asked: Arc<Notify>,
+    pub sealing: Sealing,
 }
 
 /// Why a watch ended.
@@ -47,6 +49,7 @@ pub(super) async fn read_all(
     kv: &KvClient,
     space: &Space,
     known: Option<&SpaceIndex>,
+    sealing: &Sealing,
 ) -> Result<(Entries, Revision), Error> {
     let mut entries = Entries::new();
     let prefix = space.as_str().as_bytes();
@@ -63,7 +66,7 @@ pub(super) async fn read_all(
             let old = known.and_then(|known| known.get(rest));
             let entry = match old {
                 Some(old) if old.mod_revision == wire::revision(kv.mod_revision()) => old,
-                _ => wire::entry(Key::new(space, rest), kv),
+                _ => wire::entry(Key::new(space, rest), kv, sealing),
             };
             entries.insert(entry.key.rest.clone(), entry);
         }
@@ -86,10 +89,6 @@ fn range_end(prefix: &[u8]) -> Vec<u8> {
 }
 
 impl Feed {
-    pub fn new(remote: Remote, space: Arc<SpaceIndex>, newest: Arc<Horizon>, asked: Arc<Notify>) -> Self {
-        Feed { remote, space, newest, asked }
-    }
-
     /// Follows etcd until it is aborted.
     pub async fn run(self) {
         let ids = Ids::system();
@@ -112,7 +111,8 @@ impl Feed {
     }
 
     async fn read_again(&self) -> Result<(), Error> {
-        let (entries, revision) = read_all(&self.remote.kv, &self.space.name, Some(&self.space)).await?;
+        let known = Some(&*self.space);
+        let (entries, revision) = read_all(&self.remote.kv, &self.space.name, known, &self.sealing).await?;
         tracing::warn!(space = %self.space.name, "etcd was compacted beyond the watch; read it again");
         self.space.replace(entries, revision);
         self.newest.advance(revision);
@@ -163,14 +163,15 @@ impl Feed {
         let events = answer.events().iter().filter_map(|event| Some((event.event_type(), event.kv()?)));
         let name = &self.space.name;
         let events = events.filter_map(|(kind, kv)| Some((wire::rest(name, kv.key())?, kind, kv)));
-        self.space.follow(events.map(|(rest, kind, kv)| {
-            let change = move |prev: Option<Arc<Entry>>| {
-                let key = prev.as_ref().map_or_else(|| Key::new(name, rest), |prev| prev.key.clone());
-                let entry = (kind == EventType::Put).then(|| wire::entry(key.clone(), kv));
-                Change { key, entry, prev }
-            };
+        let events = events.map(|(rest, kind, kv)| {
+            // The text of the key is that of the index; what is sealed is opened while nobody waits for the index.
+            let key = self.space.get(rest).map_or_else(|| Key::new(name, rest), |prev| prev.key.clone());
+            let entry = (kind == EventType::Put).then(|| wire::entry(key.clone(), kv, &self.sealing));
+            let change = move |prev: Option<Arc<Entry>>| Change { key, entry, prev };
             (wire::revision(kv.mod_revision()), rest, change)
-        }));
+        });
+        let events: Vec<_> = events.collect();
+        self.space.follow(events.into_iter());
         self.newest.advance(self.space.horizon.revision());
         None
     }

@@ -19,6 +19,7 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::index::{HistoryLimits, Horizon, Index, SpaceIndex};
 use crate::key::{Key, Revision, Space};
+use crate::seal::Sealing;
 use crate::txn::{Committed, Txn};
 use etcd_client::{Client, ConnectOptions, KvClient, LeaseClient, WatchClient};
 use feed::Feed;
@@ -51,6 +52,7 @@ pub(crate) struct Etcd {
     feeds: Mutex<HashMap<Space, Opening>>,
     tasks: Mutex<Vec<AbortHandle>>,
     closed: AtomicBool,
+    sealing: Sealing,
 }
 
 /// The parts of the client; cloning one is cheap, and each call needs its own.
@@ -76,7 +78,11 @@ pub(super) async fn call<T>(call: impl Future<Output = Result<T, etcd_client::Er
 
 impl Etcd {
     /// Connects, and asks for the version and the newest revision.
-    pub async fn open(urls: &[String], history: HistoryLimits) -> Result<(Arc<Self>, Arc<Index>), Error> {
+    pub async fn open(
+        urls: &[String],
+        history: HistoryLimits,
+        sealing: Sealing,
+    ) -> Result<(Arc<Self>, Arc<Index>), Error> {
         let options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
@@ -102,6 +108,7 @@ impl Etcd {
             feeds: Mutex::default(),
             tasks: Mutex::new(vec![compactor]),
             closed: AtomicBool::new(false),
+            sealing,
         };
         Ok((Arc::new(engine), index))
     }
@@ -117,10 +124,16 @@ impl Etcd {
     }
 
     async fn open_feed(&self, space: &Space) -> Result<(Arc<SpaceIndex>, Arc<Notify>), Error> {
-        let (entries, revision) = feed::read_all(&self.remote.kv, space, None).await?;
+        let (entries, revision) = feed::read_all(&self.remote.kv, space, None, &self.sealing).await?;
         let index = self.index.add_loaded(space, entries, Arc::new(Horizon::new(revision)));
         let asked = Arc::new(Notify::new());
-        let feed = Feed::new(self.remote.clone(), index.clone(), self.index.horizon.clone(), asked.clone());
+        let feed = Feed {
+            remote: self.remote.clone(),
+            space: index.clone(),
+            newest: self.index.horizon.clone(),
+            asked: asked.clone(),
+            sealing: self.sealing.clone(),
+        };
         self.tasks.lock().push(tokio::spawn(feed.run()).abort_handle());
         Ok((index, asked))
     }

@@ -22,7 +22,7 @@ impl Etcd {
         let Some(kv) = answer.kvs().first() else { return Ok(None) };
         let known =
             self.index.get(key).filter(|known| known.mod_revision == wire::revision(kv.mod_revision()));
-        Ok(Some(known.unwrap_or_else(|| wire::entry(key.clone(), kv))))
+        Ok(Some(known.unwrap_or_else(|| wire::entry(key.clone(), kv, &self.sealing))))
     }
 
     /// Waits until the index of the space shows what etcd has now.

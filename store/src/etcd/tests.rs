@@ -12,7 +12,8 @@ const SOON: Duration = Duration::from_millis(700);
 async fn deaf(server: &EtcdServer, space: &Space) -> (Arc<Etcd>, Arc<SpaceIndex>, Client) {
     let mut client = Client::connect([&server.url], None).await.unwrap();
     client.put(format!("{space}old"), "1", None).await.unwrap();
-    let (engine, _) = Etcd::open(std::slice::from_ref(&server.url), HistoryLimits::default()).await.unwrap();
+    let (engine, _) =
+        Etcd::open(std::slice::from_ref(&server.url), HistoryLimits::default(), None).await.unwrap();
     let (index, _) = engine.feed(space).await.unwrap();
     engine.sync_space(&index).await.unwrap();
     engine.tasks.lock().drain(..).for_each(|task| task.abort());

@@ -2,6 +2,7 @@
 
 use crate::entry::{Attachment, Entry};
 use crate::key::{Key, Revision, Space};
+use crate::seal::Sealing;
 use bytes::Bytes;
 use etcd_client::KeyValue;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ pub(super) fn rest<'a>(space: &Space, full: &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(rest).ok().filter(|rest| !rest.is_empty())
 }
 
-/// An entry of etcd's, under a key whose text may be shared.
-pub(super) fn entry(key: Key, kv: &KeyValue) -> Arc<Entry> {
-    Arc::new(Entry {
+/// An entry of etcd's, opened, under a key whose text may be shared.
+pub(super) fn entry(key: Key, kv: &KeyValue, sealing: &Sealing) -> Arc<Entry> {
+    let mut entry = Entry {
         key,
         value: Bytes::copy_from_slice(kv.value()),
         create_revision: revision(kv.create_revision()),
@@ -33,7 +34,10 @@ pub(super) fn entry(key: Key, kv: &KeyValue) -> Arc<Entry> {
         ext: Attachment::new(),
         ordinal: 0,
         expires_ms: 0,
-    })
+        kept: None,
+    };
+    entry.open(sealing);
+    Arc::new(entry)
 }
 
 /// Whether a progress answer means that all events up to it were sent. Before 3.4.25 and 3.5.8 it could
