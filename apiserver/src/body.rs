@@ -104,6 +104,7 @@ pub fn decode(
     report_strict(call, typed.strict, validation, |errors| {
         expected.refuse(&format!("strict decoding error: {errors}")).message
     })?;
+    call.understood(&typed.value);
     Ok(typed.value)
 }
 
@@ -352,6 +353,7 @@ pub fn object(call: &Call, body: &Bytes, validation: FieldValidation) -> Result<
     })?;
     call.kind.fill(&mut value, call.version());
     crate::stored::normalise(&*call.kind, call.version(), &mut value)?;
+    call.understood(&value);
     Ok(value)
 }
 

@@ -1,6 +1,8 @@
 //! One request on a resource, after the permit: everything the edits and reads need to know of it.
 
 use crate::address::{Target, Verb};
+use crate::flow::Seat;
+use crate::audit::Trail;
 use crate::negotiate::Offer;
 use crate::query::Query;
 use crate::server::Server;
@@ -18,6 +20,8 @@ pub struct Call {
     pub kind: Arc<dyn Kind>,
     pub target: Target,
     pub permit: Permit,
+    /// Held as long as the request is at work.
+    pub seat: Seat,
     pub query: Query,
     pub headers: HeaderMap,
     /// The time of the request, RFC 3339 in whole seconds, and as unix seconds.
@@ -25,8 +29,8 @@ pub struct Call {
     pub now_secs: i64,
     /// Each becomes a `Warning` header; in the order of their making, without repetitions.
     pub warnings: Mutex<Vec<String>>,
-    /// What admission tells the audit log; each key once.
-    pub audit_annotations: Mutex<Vec<(String, String)>>,
+    /// What the audit log learns of this request, where it is audited.
+    pub trail: Option<Arc<Trail>>,
 }
 
 impl Call {
@@ -98,13 +102,17 @@ impl Call {
         }
     }
 
-    /// Keeps what the audit log is to be told; what was said first stays.
+    /// Tells the audit log by keys such as `pod-security.kubernetes.io/enforce-policy`; what was said first stays.
     pub fn annotate(&self, annotations: Vec<(String, String)>) {
-        let mut known = self.audit_annotations.lock();
-        for (key, value) in annotations {
-            if known.iter().all(|(present, _)| *present != key) {
-                known.push((key, value));
-            }
+        if let Some(trail) = &self.trail {
+            annotations.iter().for_each(|(key, value)| trail.annotate(key, value));
+        }
+    }
+
+    /// Tells the audit log the body of the request.
+    pub fn understood(&self, object: &Value) {
+        if let Some(trail) = &self.trail {
+            trail.request_object(object);
         }
     }
 

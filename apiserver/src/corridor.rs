@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Verb, address};
 use crate::answer::{self, Answer, gzip};
+use crate::audit::{self, Trail};
 use crate::call::Call;
 use crate::door::{Connection, HeaderView, RequestBody};
 use crate::edit::{self, collection, create, delete, patch, replace, scale};
@@ -9,7 +10,7 @@ use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
 use crate::server::Server;
-use crate::{body, command, documents, read, route, stream, watch};
+use crate::{body, command, documents, flow, read, route, stream, watch};
 use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, names};
 use authn::{Caller, Peer};
@@ -21,24 +22,33 @@ use std::sync::Arc;
 /// One request, from the door to its answer.
 pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer {
     let timer = server.metrics.start(request.method());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let place = address(parts.method.as_str(), parts.uri.path(), &query);
     let is_gzip = gzip::is_accepted(&parts.headers);
-    let mut answer = match walk(&server, &parts, body, &query, &place).await {
+    let audit_id = audit::id(&parts.headers, &server.ids);
+    let audited = server.audit.as_ref().map(|audit| Trail::begin(audit, &mut parts, &audit_id));
+    let mut marks = flow::Marks::default();
+    let walked = walk(&server, &parts, body, &query, &place, &mut marks);
+    let walked = audit::guarded(audited.as_ref(), walked);
+    let mut answer = match walked.await {
         Ok(answer) => answer,
         Err(refused) => {
             let form = negotiate(&parts.headers, &query, Offer::PLAIN).ok();
             answer::with_warnings(answer::refusal(&refused.status, form), &refused.warnings)
         }
     };
+    if let Some(trail) = audited {
+        answer = trail.answered(answer).await;
+    }
     if is_gzip {
         answer = gzip::compress(answer).await;
     }
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
+    marks.write(headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    if let Ok(id) = HeaderValue::from_str(&server.ids.uuid()) {
+    if let Ok(id) = HeaderValue::from_str(&audit_id) {
         headers.insert("audit-id", id);
     }
     answer
@@ -63,10 +73,20 @@ async fn walk(
     body: RequestBody,
     query: &Query,
     place: &Address,
+    marks: &mut flow::Marks,
 ) -> Result<Answer, Refused> {
-    let caller = caller(server, parts).await?;
+    let trail = Trail::of(parts);
+    let caller = caller(server, parts).await;
     let attributes = attributes(place, parts, query);
-    let permit = server.authorizer.authorize(caller, attributes).await?;
+    if let Some(trail) = trail {
+        trail.received(caller.as_ref().ok(), &attributes).await?;
+    }
+    let caller = caller?;
+    let seat = match server.flow.enter(server, &caller, &attributes, place, query, marks).await {
+        Ok(seat) => seat,
+        Err(many) => return Ok(flow::too_many(many)),
+    };
+    let permit = audit::authorize(&server.authorizer, trail, caller, attributes).await?;
     let Address::Resource(target) = place else {
         return documents::serve(server, parts, query, &permit).await;
     };
@@ -81,12 +101,13 @@ async fn walk(
         kind,
         target: target.clone(),
         permit,
+        seat,
         query: query.clone(),
         headers: parts.headers.clone(),
         now: now.rfc3339(),
         now_secs: now.secs,
         warnings: parking_lot::Mutex::default(),
-        audit_annotations: parking_lot::Mutex::default(),
+        trail: trail.cloned(),
     };
     resource(call, body, parts).await
 }
@@ -141,6 +162,7 @@ async fn resource(call: Call, incoming: RequestBody, parts: &Parts) -> Result<An
         routed(&call.headers, lists)?;
     }
     if let Some(text) = call.kind.deprecation(call.version()) {
+        call.annotate(audit::deprecated(text));
         call.warn(text);
     }
     if streams {

@@ -111,6 +111,8 @@ mod tests {
             authenticator: Authenticator::new(&settings).unwrap(),
             authorizer: Authorizer::new(&authz::Settings::new(clock.clone())).unwrap(),
             admission: Chain::new(&admission::Settings::new(clock.clone()), &[], &[]).unwrap(),
+            audit: None,
+            flow: crate::flow::Settings::default(),
             clock,
             ids: Ids::system(),
             signer: None,

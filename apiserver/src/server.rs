@@ -1,8 +1,10 @@
 //! The server: what all requests share.
 
+use crate::audit::Audit;
 use crate::command::signer::Signer;
 use crate::documents::Documents;
 use crate::door::Drain;
+use crate::flow::{self, Flow};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use admission::Chain;
@@ -11,6 +13,7 @@ use authn::Authenticator;
 use authz::Authorizer;
 use kinds::Registry;
 use std::ops::Deref;
+use std::sync::Arc;
 use stdx::{Clock, Ids};
 use store::Store;
 
@@ -21,6 +24,10 @@ pub struct Server {
     pub authenticator: Authenticator,
     pub authorizer: Authorizer,
     pub admission: Chain,
+    /// Tells what happens, where somebody wants to know.
+    pub audit: Option<Arc<Audit>>,
+    /// Who may be at work now, and who waits.
+    pub flow: Flow,
     pub clock: Clock,
     pub ids: Ids,
     /// Signs the tokens of service accounts, when there is a key.
@@ -37,6 +44,10 @@ pub struct Rooms {
     pub authenticator: Authenticator,
     pub authorizer: Authorizer,
     pub admission: Chain,
+    /// Without one nothing is audited.
+    pub audit: Option<Arc<Audit>>,
+    /// How many requests may be at work.
+    pub flow: flow::Settings,
     pub clock: Clock,
     pub ids: Ids,
     /// Signs the tokens of service accounts; without one there are none.
@@ -54,13 +65,15 @@ impl Deref for Server {
 
 impl Server {
     pub fn new(rooms: Rooms) -> Self {
-        let Rooms { objects, authenticator, authorizer, admission, clock, ids, signer, drain } = rooms;
+        let Rooms { objects, authenticator, authorizer, admission, audit, flow, clock, ids, signer, drain } = rooms;
         Server {
             store: objects.store().clone(),
             objects,
             authenticator,
             authorizer,
             admission,
+            audit,
+            flow: Flow::new(&flow, clock.clone()),
             clock,
             ids,
             signer,
@@ -73,6 +86,11 @@ impl Server {
     /// Changes the list of kinds; documents computed from it are made anew when next asked for.
     pub fn register(&self, change: impl FnOnce(&mut Registry)) {
         self.objects.register(change, || self.documents.forget());
+    }
+
+    /// Follows the objects that say how requests share the server.
+    pub async fn follow_flow_control(&self) {
+        self.flow.follow(self).await;
     }
 
     /// Seconds until a watch without a timeout of its own ends: from `min` to twice that, so that not all end at once.

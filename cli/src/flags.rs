@@ -1,10 +1,14 @@
 //! The command line.
 
 mod admission;
+mod audit;
 mod authentication;
+mod flow;
 
 pub use admission::Admission;
+pub use audit::Audit;
 pub use authentication::Authentication;
+pub use flow::Flow;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -67,6 +71,10 @@ pub struct Cluster {
     pub authentication: Authentication,
     #[command(flatten)]
     pub admission: Admission,
+    #[command(flatten)]
+    pub flow: Flow,
+    #[command(flatten)]
+    pub audit: Audit,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -98,6 +106,12 @@ pub enum Store {
     Memory,
     Embedded,
     Etcd(Vec<String>),
+}
+
+/// Go's form of a duration, such as `1m30s`; not a negative one.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let nanos = api::time::parse_duration(text)?;
+    u64::try_from(nanos).map(std::time::Duration::from_nanos).map_err(|_| "it must not be negative".to_owned())
 }
 
 impl std::str::FromStr for Store {

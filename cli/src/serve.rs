@@ -4,6 +4,7 @@ use crate::flags::Cluster;
 use admission::Chain;
 use anyhow::Context;
 use api::{Network, Reader};
+use apiserver::audit::Audit;
 use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
 use apiserver::{Objects, Outward, Rooms, Server, Signer};
 use authn::Authenticator;
@@ -26,6 +27,7 @@ pub struct Running {
     drained: JoinHandle<bool>,
     tls: ServerTls,
     store: Store,
+    audit: Option<Arc<Audit>>,
 }
 
 /// What is to be started.
@@ -47,6 +49,9 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let drain = Drain::new();
     let server = Arc::new(Server::new(rooms(pki, flags, store.clone(), clock.clone(), drain.clone())?));
     apiserver::follow_custom_kinds(&server).await;
+    server.authorizer.begin().await;
+    server.follow_flow_control().await;
+    let audit = server.audit.clone();
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
@@ -59,7 +64,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         ends.started().await;
         door.drained().await
     });
-    Ok(Running { drain, listening, drained, tls, store })
+    Ok(Running { drain, listening, drained, tls, store, audit })
 }
 
 fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<Rooms> {
@@ -86,6 +91,7 @@ fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -
         )
         .map_err(anyhow::Error::msg)?,
         audit: flags.audit.open(network, clock.clone()).map_err(anyhow::Error::msg)?,
+        flow: flags.flow.settings(flags.threads)?,
         clock,
         ids: Ids::system(),
         signer: Some(Signer::from_pem(&pki.service_account.private_pem).map_err(anyhow::Error::msg)?),
@@ -133,6 +139,9 @@ impl Running {
         self.drain.start();
         if !self.drained.await.unwrap_or(false) {
             tracing::warn!("some requests did not finish in time");
+        }
+        if let Some(audit) = &self.audit {
+            audit.close().await;
         }
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store did not close in order");

@@ -17,6 +17,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Body {
     content: Content,
     in_flight: Option<InFlight>,
+    /// Dropped with the body.
+    kept: Option<Box<dyn std::any::Any + Send>>,
 }
 
 #[derive(Default)]
@@ -70,6 +72,12 @@ impl Body {
         }
     }
 
+    /// Keeps `companion` until the body has been sent, or given up.
+    pub fn keeping(mut self, companion: impl std::any::Any + Send) -> Self {
+        self.kept = Some(Box::new(companion));
+        self
+    }
+
     pub(super) fn holding(mut self, in_flight: InFlight) -> Self {
         self.in_flight = Some(in_flight);
         self
@@ -78,7 +86,7 @@ impl Body {
 
 impl From<Content> for Body {
     fn from(content: Content) -> Self {
-        Body { content, in_flight: None }
+        Body { content, in_flight: None, kept: None }
     }
 }
 

@@ -43,7 +43,11 @@ impl DeleteOptions {
     }
 
     fn from_body(call: &Call, bytes: &Bytes) -> Result<Self, Status> {
-        Self::from_value(&tree(call, bytes)?)
+        let mut tree = tree(call, bytes)?;
+        if call.trail.is_some() {
+            audited(call, &mut tree);
+        }
+        Self::from_value(&tree)
     }
 
     /// From a tree of the type.
@@ -87,6 +91,16 @@ impl DeleteOptions {
             _ => None,
         }
     }
+}
+
+/// The audit log shows the options with what they are.
+fn audited(call: &Call, tree: &mut Value) {
+    let version = match tree.str_at(&["apiVersion"]) {
+        "" => "meta.k8s.io/v1".to_owned(),
+        version => version.to_owned(),
+    };
+    schema::set_type_meta(tree, &version, "DeleteOptions");
+    call.understood(tree);
 }
 
 fn refuse(faults: &[Fault]) -> Result<(), Status> {
