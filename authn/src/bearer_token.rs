@@ -1,25 +1,16 @@
 //! `Authorization: Bearer TOKEN`, and the same as a subprotocol of a WebSocket, for browsers, which cannot set
 //! headers. Whose token it is, the kinds of tokens tell.
 
+use crate::jwt::BASE64;
 use crate::method::{Method, Settings, Verdict};
 use crate::token::{TokenVerdict, Tokens};
 use crate::{Credentials, Headers};
 use api::Later;
 use base64::Engine;
-use base64::engine::GeneralPurpose;
 
 /// What stands before a token in a WebSocket's subprotocol.
 const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 const UNKNOWN: &str = "invalid bearer token";
-/// Go's decoder does not mind what the last character's unused bits are.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::URL_SAFE,
-    base64::engine::GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone),
-);
-
 struct BearerToken(Tokens);
 
 /// See `METHODS`.
@@ -102,7 +93,7 @@ fn protocol_token(headers: &dyn Headers) -> Result<Option<String>, &'static str>
             return Err("multiple base64.bearer.authorization tokens specified");
         }
         let decoded =
-            LENIENT.decode(encoded).map_err(|_| "invalid base64.bearer.authorization token encoding")?;
+            BASE64.decode(encoded).map_err(|_| "invalid base64.bearer.authorization token encoding")?;
         token = Some(String::from_utf8(decoded).map_err(|_| "invalid base64.bearer.authorization token")?);
     }
     match token.filter(|token| !token.is_empty()) {
@@ -121,7 +112,6 @@ fn opens_web_socket(headers: &dyn Headers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     struct Sent(Vec<(&'static str, String)>);
 
@@ -155,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_web_socket_has_its_token_among_its_protocols() {
-        let named = format!("{PROTOCOL}{}", URL_SAFE_NO_PAD.encode("abc"));
+        let named = format!("{PROTOCOL}{}", BASE64.encode("abc"));
         assert_eq!(protocols(&format!("v4.channel.k8s.io, {named}")), Ok(Some("abc".to_owned())));
         assert_eq!(protocols("v4.channel.k8s.io"), Ok(None));
         assert_eq!(protocols(&format!("v4,{PROTOCOL}")), Ok(None));

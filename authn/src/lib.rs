@@ -7,8 +7,12 @@
 mod anonymous;
 mod bearer_token;
 mod caller;
+mod jwt;
+mod legacy_token;
 mod method;
 mod peer;
+mod public_key;
+mod service_account;
 mod token;
 pub mod webhook;
 mod webhook_token;
@@ -17,6 +21,8 @@ mod x509;
 pub use caller::{Caller, hypothetical, in_process};
 pub use method::{Authenticator, METHODS, MakeMethod, Method, Recognized, Refusal, Settings, Verdict};
 pub use peer::{Credentials, Headers, Peer};
+pub use public_key::PublicKey;
+pub use service_account::{DEFAULT_ISSUER, LegacyUse, ServiceAccounts};
 pub use token::{MakeTokenKind, TOKENS, TokenCache, TokenKind, TokenVerdict};
 pub use webhook_token::TokenWebhook;
 

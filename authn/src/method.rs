@@ -3,7 +3,9 @@
 //! The rule is upstream's: methods are asked in order, the first that recognizes the caller decides; one that
 //! refuses its credentials does not stop the others, but bars the way to being anonymous.
 
-use crate::{Caller, Credentials, Headers, Peer, TokenWebhook, anonymous, bearer_token, x509};
+use crate::{
+    Caller, Credentials, Headers, Peer, ServiceAccounts, TokenWebhook, anonymous, bearer_token, x509,
+};
 use api::{Later, Network, Reader, Status};
 use rustls_pki_types::CertificateDer;
 use std::fmt;
@@ -54,6 +56,7 @@ pub struct Settings {
     pub client_cas: Vec<CertificateDer<'static>>,
     /// Who this API server is, for tokens that say for whom they are; upstream's `--api-audiences`.
     pub api_audiences: Vec<String>,
+    pub service_accounts: ServiceAccounts,
     /// Whether a request without credentials is `system:anonymous` or refused.
     pub anonymous: bool,
     /// A server elsewhere that judges tokens.
@@ -70,7 +73,16 @@ impl Settings {
     pub fn new(clock: Clock) -> Self {
         let (reader, network) = (Arc::new(()), Arc::new(()));
         let (client_cas, api_audiences) = (Vec::new(), Vec::new());
-        Settings { client_cas, api_audiences, anonymous: true, token_webhook: None, clock, reader, network }
+        Settings {
+            client_cas,
+            api_audiences,
+            service_accounts: ServiceAccounts::default(),
+            anonymous: true,
+            token_webhook: None,
+            clock,
+            reader,
+            network,
+        }
     }
 }
 

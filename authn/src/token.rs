@@ -7,7 +7,7 @@ mod cache;
 
 pub use cache::TokenCache;
 
-use crate::{Caller, Settings, webhook_token};
+use crate::{Caller, Settings, legacy_token, service_account, webhook_token};
 use api::Later;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub trait TokenKind: Send + Sync {
 pub type MakeTokenKind = fn(&Settings) -> Result<Option<Box<dyn TokenKind>>, String>;
 
 /// Every kind of bearer tokens, in the order they are asked: local ones before those that ask elsewhere.
-pub const TOKENS: &[MakeTokenKind] = &[webhook_token::make];
+pub const TOKENS: &[MakeTokenKind] = &[legacy_token::make, service_account::make, webhook_token::make];
 
 /// The kinds that are in use.
 pub(crate) struct Tokens {
@@ -94,7 +94,7 @@ impl Tokens {
                 TokenVerdict::NotMine => {}
                 TokenVerdict::Refused(why) => reasons.extend(why),
                 TokenVerdict::Known { caller, audiences } => {
-                    return TokenVerdict::Known { caller: caller.by(kind.name()), audiences };
+                    return TokenVerdict::Known { caller: caller.by(kind.name()).authenticated(), audiences };
                 }
             }
         }

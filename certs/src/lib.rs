@@ -10,8 +10,10 @@ mod names;
 mod parsed;
 mod pki;
 mod subject;
+mod token_signer;
 
 pub use authority::{Authority, Credential};
 pub use error::PkiError;
 pub use names::ServerNames;
 pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
+pub use token_signer::{TokenSigner, public_keys_from_pem};
