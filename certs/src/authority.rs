@@ -84,6 +84,10 @@ impl Authority {
         &self.certificate_der
     }
 
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     pub(crate) fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }

@@ -9,6 +9,7 @@ pub mod kubeconfig;
 mod names;
 mod parsed;
 mod pki;
+mod request;
 mod subject;
 mod token_signer;
 
@@ -16,4 +17,5 @@ pub use authority::{Authority, Credential};
 pub use error::PkiError;
 pub use names::ServerNames;
 pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
+pub use request::Terms;
 pub use token_signer::{TokenSigner, public_keys_from_pem};

@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use stdx::Time;
 
@@ -29,7 +30,7 @@ const RENEW_BEFORE: Duration = DAY.saturating_mul(60);
 #[derive(Debug)]
 pub struct Pki {
     /// Signs server and client certificates.
-    pub ca: Authority,
+    pub ca: Arc<Authority>,
     /// Signs the certificate that this server shows to aggregated servers.
     pub front_proxy_ca: Authority,
     /// What the API server shows to its clients.
@@ -83,7 +84,7 @@ impl Pki {
                 front_proxy_ca.issue_client("front-proxy-client", &[], now, LIFETIME)
             })?,
             service_account: files.service_account_key()?,
-            ca,
+            ca: Arc::new(ca),
             front_proxy_ca,
         })
     }
