@@ -55,7 +55,8 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
-    let settings = controllers::Settings { ca_pem: pki.ca.certificate_pem().to_owned(), endpoint, clock };
+    let (ca_pem, signer) = (pki.ca.certificate_pem().to_owned(), Some(pki.ca.clone()));
+    let settings = controllers::Settings { ca_pem, signer, endpoint, clock };
     controllers::start(parts, &connect, &settings);
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -108,10 +109,19 @@ where
     let door = door.clone();
     Arc::new(move |identity| {
         let door = door.clone();
-        let caller = authn::in_process(identity, &[]);
+        let groups = groups(identity);
+        let caller = authn::in_process(identity, &groups.iter().map(String::as_str).collect::<Vec<_>>());
         let agent = format!("{}/{}", agent(identity), env!("CARGO_PKG_VERSION"));
         Client::new(Arc::new(move || door.connect(caller.clone())), &agent)
     })
+}
+
+/// The groups of an identity: those of a service account, as its tokens would have them.
+fn groups(identity: &str) -> Vec<String> {
+    let account = identity.strip_prefix("system:serviceaccount:");
+    let namespace = account.and_then(|account| account.split_once(':')).map(|(namespace, _)| namespace);
+    let all = "system:serviceaccounts";
+    namespace.map_or_else(Vec::new, |namespace| vec![all.to_owned(), format!("{all}:{namespace}")])
 }
 
 /// The program that upstream has for an identity: it becomes the manager of the fields that are written.

@@ -5,6 +5,10 @@
 //! resource.
 
 mod bootstrap;
+mod certificate_approving;
+mod certificate_cleaner;
+mod certificate_rules;
+mod certificate_signing;
 mod cluster_role_aggregation;
 mod conditions;
 mod context;
@@ -58,6 +62,8 @@ use stdx::Clock;
 pub struct Settings {
     /// The certificate of the cluster's CA, PEM.
     pub ca_pem: String,
+    /// Signs the certificates that are asked for; without it nobody does.
+    pub signer: Option<Arc<certs::Authority>>,
     /// Where the API server can be reached.
     pub endpoint: SocketAddr,
     pub clock: Clock,

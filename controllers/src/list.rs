@@ -1,5 +1,6 @@
 //! The list of all control loops.
 
+use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 use crate::{
     Context, Parts, cluster_role_aggregation, cron_job, custom_resource_definition, daemon_set, deployment,
     disruption, endpoint_slice, endpoints, garbage_collector, job, kubernetes_service, namespace, pod_gc,
@@ -39,6 +40,9 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("cronjob-controller", cron_job::start),
     controller("ttl-after-finished-controller", ttl_after_finished::start),
     controller("pod-garbage-collector", pod_gc::start),
+    controller("certificate-controller", certificate_approving::start),
+    controller("certificate-controller", certificate_signing::start),
+    controller("certificate-controller", certificate_cleaner::start),
     controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),
     controller("endpoint-controller", endpoints::start),
     controller("endpointslice-controller", endpoint_slice::start),

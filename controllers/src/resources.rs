@@ -45,6 +45,7 @@ cluster! {
     namespaces: "" "namespaces";
     nodes: "" "nodes";
     persistent_volumes: "" "persistentvolumes";
+    certificate_signing_requests: "certificates.k8s.io" "certificatesigningrequests";
     custom_resource_definitions: "apiextensions.k8s.io" "customresourcedefinitions";
     ip_addresses: "networking.k8s.io" "ipaddresses";
     service_cidrs: "networking.k8s.io" "servicecidrs";
