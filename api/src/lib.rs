@@ -4,12 +4,14 @@
 //! No I/O, no clock, no ids here: everything is a function of its arguments.
 
 pub mod cel;
+pub mod configuration;
 mod convert;
 mod fault;
 pub mod int_or_string;
 pub mod json;
 pub mod merge;
 pub mod names;
+pub mod node_selection;
 pub mod patch;
 pub mod pem;
 pub mod proto;

@@ -1,7 +1,7 @@
 //! Whether a pod may run on a node, as far as labels, names and taints say.
 
-use api::selector::LabelSelector;
-use api::{Value, tree};
+use api::node_selection::{NodeTerm, REQUIRED_TERMS, Taint, Toleration, node_selector};
+use api::{Map, Value, tree};
 
 /// Taints that come and go with the state of a node; daemons run in spite of them.
 const TROUBLE: [(&str, &str); 6] = [
@@ -12,9 +12,6 @@ const TROUBLE: [(&str, &str); 6] = [
     ("node.kubernetes.io/pid-pressure", "NoSchedule"),
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 ];
-
-const REQUIRED: [&str; 4] =
-    ["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
 
 /// True when two versions of a node are the same to who chooses nodes.
 pub fn looks_the_same(old: &Value, new: &Value) -> bool {
@@ -28,63 +25,25 @@ pub fn may_start(set: &Value, node: &Value) -> bool {
     let mut pod = tree!({"spec": set.at(&["spec", "template", "spec"]).unwrap_or(&empty).clone()});
     tolerate_trouble(&mut pod);
     let named = pod.str_at(&["spec", "nodeName"]);
+    let spec = pod.get("spec").unwrap_or(&empty);
     (named.is_empty() || named == node.str_at(&["metadata", "name"]))
-        && is_selected(&pod, node)
-        && is_tolerated(&pod, node)
+        && is_selected(spec, node)
+        && is_tolerated(spec, node)
 }
 
-fn is_selected(pod: &Value, node: &Value) -> bool {
-    let labels = node.map_at(&["metadata", "labels"]);
-    if let Some(selector) = pod.map_at(&["spec", "nodeSelector"])
-        && !LabelSelector::from_labels(selector).matches(labels)
-    {
-        return false;
-    }
-    let terms = pod.get("spec").map(|spec| spec.list_at(&REQUIRED)).unwrap_or_default();
-    terms.is_empty() || terms.iter().any(|term| term_matches(term, node))
-}
-
-fn term_matches(term: &Value, node: &Value) -> bool {
-    let (labels, fields) = (term.list_at(&["matchExpressions"]), term.list_at(&["matchFields"]));
-    let has = |key: &str| {
-        Some(node.str_at(&["metadata", "labels", key]))
-            .filter(|_| node.at(&["metadata", "labels", key]).is_some())
-    };
+fn is_selected(spec: &Value, node: &Value) -> bool {
+    let none = Map::new();
+    let labels = node.map_at(&["metadata", "labels"]).unwrap_or(&none);
     let name = node.str_at(&["metadata", "name"]);
-    (!labels.is_empty() || !fields.is_empty())
-        && labels.iter().all(|e| expression_matches(e, has(e.str_at(&["key"]))))
-        && fields.iter().all(|e| expression_matches(e, Some(name)))
-}
-
-fn expression_matches(expression: &Value, value: Option<&str>) -> bool {
-    let values = expression.list_at(&["values"]);
-    let listed = value.is_some_and(|value| values.iter().any(|v| v.as_str() == Some(value)));
-    let number = |text: Option<&str>| text.and_then(|t| t.parse::<i64>().ok());
-    let bound = number(values.first().and_then(Value::as_str));
-    match expression.str_at(&["operator"]) {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => number(value).zip(bound).is_some_and(|(value, bound)| value > bound),
-        "Lt" => number(value).zip(bound).is_some_and(|(value, bound)| value < bound),
-        _ => false,
-    }
+    node_selector(spec).matches(Some(labels))
+        && NodeTerm::required(spec).is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)))
 }
 
 /// Every taint that keeps pods away is tolerated.
-fn is_tolerated(pod: &Value, node: &Value) -> bool {
-    let taints = node.list_at(&["spec", "taints"]).iter();
-    let mut hard = taints.filter(|t| matches!(t.str_at(&["effect"]), "NoSchedule" | "NoExecute"));
-    hard.all(|taint| pod.list_at(&["spec", "tolerations"]).iter().any(|t| tolerates(t, taint)))
-}
-
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let text = |field: &str| toleration.str_at(&[field]);
-    let effect = text("effect").is_empty() || text("effect") == taint.str_at(&["effect"]);
-    let key = text("key").is_empty() || text("key") == taint.str_at(&["key"]);
-    let value = text("operator") == "Exists" || text("value") == taint.str_at(&["value"]);
-    effect && key && value && !(text("key").is_empty() && text("operator") != "Exists")
+fn is_tolerated(spec: &Value, node: &Value) -> bool {
+    let tolerations = Toleration::all(spec);
+    let mut taints = node.list_at(&["spec", "taints"]).iter().map(Taint::of);
+    taints.all(|taint| !taint.is_hard() || tolerations.iter().any(|t| t.tolerates(&taint)))
 }
 
 /// Lets a pod run on nodes that are in trouble.
@@ -104,7 +63,7 @@ pub fn tolerate_trouble(pod: &mut Value) {
 /// Makes a pod one for a single node.
 pub fn pin(pod: &mut Value, node: &str) {
     let field = tree!({"key": "metadata.name", "operator": "In", "values": [node]});
-    let mut terms = pod.get("spec").map(|spec| spec.list_at(&REQUIRED).to_vec()).unwrap_or_default();
+    let mut terms = pod.get("spec").map(|spec| spec.list_at(&REQUIRED_TERMS).to_vec()).unwrap_or_default();
     if terms.is_empty() {
         terms.push(Value::map());
     }
@@ -112,13 +71,13 @@ pub fn pin(pod: &mut Value, node: &str) {
         term.set(&["matchFields"], tree!([field.clone()]));
     }
     let mut path = vec!["spec"];
-    path.extend(REQUIRED);
+    path.extend(REQUIRED_TERMS);
     pod.set(&path, Value::List(terms));
 }
 
 /// The node that a pod was pinned to, "" when it was not.
 pub fn pinned_node(pod: &Value) -> &str {
-    let terms = pod.get("spec").map(|spec| spec.list_at(&REQUIRED)).unwrap_or_default();
+    let terms = pod.get("spec").map(|spec| spec.list_at(&REQUIRED_TERMS)).unwrap_or_default();
     let mut fields = terms.iter().flat_map(|term| term.list_at(&["matchFields"]));
     let field = fields.find(|f| f.str_at(&["key"]) == "metadata.name");
     field.and_then(|f| f.list_at(&["values"]).first()).and_then(Value::as_str).unwrap_or_default()
@@ -145,7 +104,7 @@ mod tests {
         let mut pod = tree!({"spec": {}});
         pin(&mut pod, "n");
         assert_eq!(pinned_node(&pod), "n");
-        assert!(is_selected(&pod, &tree!({"metadata": {"name": "n"}})));
-        assert!(!is_selected(&pod, &tree!({"metadata": {"name": "m"}})));
+        assert!(is_selected(pod.get("spec").unwrap(), &tree!({"metadata": {"name": "n"}})));
+        assert!(!is_selected(pod.get("spec").unwrap(), &tree!({"metadata": {"name": "m"}})));
     }
 }
