@@ -5,6 +5,7 @@
 
 pub mod cel;
 pub mod configuration;
+pub mod configuration;
 mod convert;
 mod fault;
 pub mod int_or_string;

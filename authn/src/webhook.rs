@@ -53,7 +53,7 @@ impl Webhook {
         let mut object = Value::map();
         object.set(&["apiVersion"], format!("{}/{}", self.group, self.version));
         object.set(&["kind"], self.kind);
-        object.set(&["metadata", "creationTimestamp"], Value::Null);
+        object.set(&["metadata"], Value::map());
         object.set(&["spec"], spec);
         object.set(&["status"], Value::map());
         let body = json::to_vec(&object);

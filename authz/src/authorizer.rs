@@ -1,10 +1,14 @@
 //! The authorities, and the rule that makes one answer of theirs: the first that has an opinion decides, and
 //! what nobody allows is forbidden.
 
+use crate::configuration::{Configuration, Mode};
 use crate::explain::{Explained, Step};
-use crate::{Attributes, Permit, Reason, Rules, apiserver, components, node, privileged, rbac};
+use crate::webhook::WebhookAuthority;
+use crate::{Attributes, Permit, Reason, Rules, always, apiserver, components, node, privileged, rbac};
 use api::{Later, Network, Reader, Status};
+use arc_swap::ArcSwap;
 use authn::Caller;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use stdx::Clock;
 
@@ -51,38 +55,99 @@ pub struct Settings {
     pub reader: Arc<dyn Reader>,
     /// The way to webhooks.
     pub network: Arc<dyn Network>,
+    /// Who is asked, and in what order.
+    pub configuration: Configuration,
 }
 
 impl Settings {
-    /// An empty cluster, and no way out.
+    /// Nodes and roles decide, in an empty cluster; no way out.
     pub fn new(clock: Clock) -> Self {
-        Settings { clock, reader: Arc::new(()), network: Arc::new(()) }
+        let configuration = Configuration::usual();
+        Settings { clock, reader: Arc::new(()), network: Arc::new(()), configuration }
     }
 }
 
 /// Makes an authority; an error text when the settings are wrong.
 pub type MakeAuthority = fn(&Settings) -> Result<Box<dyn Authority>, String>;
 
-/// Every authority, in the order they are asked.
-pub const AUTHORITIES: &[MakeAuthority] =
-    
-    &[privileged::make, apiserver::make, components::make, node::make, rbac::make];
+/// Authorities that are asked first, whatever is configured.
+pub const FIRST: &[MakeAuthority] = &[privileged::make, apiserver::make, components::make];
+
+/// The authorities that a configuration can name, besides webhooks.
+pub const AUTHORITIES: &[(Mode, MakeAuthority)] = &[
+    (Mode::Node, node::make),
+    (Mode::Rbac, rbac::make),
+    (Mode::AlwaysAllow, always::make_allow),
+    (Mode::AlwaysDeny, always::make_deny),
+];
 
 /// Tells who may do what.
 pub struct Authorizer {
-    authorities: Vec<Box<dyn Authority>>,
+    settings: Settings,
+    /// In the order they are asked.
+    authorities: ArcSwap<Vec<Arc<dyn Authority>>>,
+    /// Those that stay when the configuration changes, because they follow the cluster.
+    lasting: Vec<(Mode, Arc<dyn Authority>)>,
+    configuration: Mutex<Configuration>,
 }
 
 impl Authorizer {
-    /// With the authorities of `AUTHORITIES`. An error text when a setting is wrong.
+    /// With the authorities that `settings` name. An error text when a setting is wrong.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let authorities = AUTHORITIES.iter().map(|make| make(settings)).collect::<Result<_, _>>()?;
-        Ok(Authorizer { authorities })
+        let configured = |mode: &Mode| settings.configuration.authorizers.contains(mode);
+        let mut lasting = Vec::new();
+        for (mode, make) in AUTHORITIES.iter().filter(|(mode, _)| configured(mode)) {
+            lasting.push((mode.clone(), Arc::from(make(settings)?)));
+        }
+        let authorizer = Authorizer {
+            settings: settings.clone(),
+            authorities: ArcSwap::default(),
+            lasting,
+            configuration: Mutex::new(settings.configuration.clone()),
+        };
+        authorizer.authorities.store(Arc::new(authorizer.authorities_of(&settings.configuration)?));
+        Ok(authorizer)
+    }
+
+    fn authorities_of(&self, configuration: &Configuration) -> Result<Vec<Arc<dyn Authority>>, String> {
+        let mut authorities: Vec<Arc<dyn Authority>> = Vec::new();
+        for make in FIRST {
+            authorities.push(Arc::from(make(&self.settings)?));
+        }
+        for mode in &configuration.authorizers {
+            let lasting = self.lasting.iter().find(|(known, _)| known == mode);
+            authorities.push(match (mode, lasting) {
+                (_, Some((_, authority))) => authority.clone(),
+                (Mode::Webhook(webhook), None) => {
+                    Arc::new(WebhookAuthority::new((**webhook).clone(), &self.settings)?)
+                }
+                (mode, None) => {
+                    let make = AUTHORITIES.iter().find(|(known, _)| known == mode).map(|(_, make)| make);
+                    Arc::from(make.ok_or("an unknown authorization mode")?(&self.settings)?)
+                }
+            });
+        }
+        Ok(authorities)
+    }
+
+    /// Puts a configuration in the place of the one that is in force; whether it differs.
+    ///
+    /// # Errors
+    /// When it cannot take effect while the server runs; then nothing changes.
+    pub fn reload(&self, configuration: Configuration) -> Result<bool, String> {
+        let mut current = self.configuration.lock();
+        if *current == configuration {
+            return Ok(false);
+        }
+        self.settings.configuration.may_become(&configuration)?;
+        self.authorities.store(Arc::new(self.authorities_of(&configuration)?));
+        *current = configuration;
+        Ok(true)
     }
 
     /// Lets every authority read what it decides by, and follow it from then on.
     pub async fn begin(&self) {
-        for authority in &self.authorities {
+        for authority in self.authorities.load().iter() {
             authority.begin().await;
         }
     }
@@ -104,7 +169,7 @@ impl Authorizer {
     /// The decision alone, for reviews: it opens nothing. The reasons of those without an opinion are joined.
     pub async fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
         let mut without = Vec::new();
-        for authority in &self.authorities {
+        for authority in self.authorities.load().iter() {
             let decision = match authority.decide(caller, asked) {
                 Ruling::Now(decision) => decision,
                 Ruling::Later(decision) => decision.await,
@@ -112,8 +177,7 @@ impl Authorizer {
             match decision {
                 Decision::NoOpinion(reason) if reason == Reason::NONE => {}
                 Decision::NoOpinion(reason) => without.push(reason),
-                Decision::Allow(reason) => return Decision::Allow(reason.after(&without)),
-                Decision::Deny(reason) => return Decision::Deny(reason.after(&without)),
+                decided => return decided,
             }
         }
         Decision::NoOpinion(Reason::joined(&without))
@@ -122,7 +186,8 @@ impl Authorizer {
     /// The rules that apply to `caller` in a namespace, of all authorities that can list theirs.
     pub fn rules(&self, caller: &Caller, namespace: &str) -> Rules {
         let mut all = Rules::default();
-        for rules in self.authorities.iter().filter_map(|authority| authority.rules(caller, namespace)) {
+        for rules in self.authorities.load().iter().filter_map(|authority| authority.rules(caller, namespace))
+        {
             all.rules.extend(rules.rules);
             all.errors.extend(rules.errors);
             all.incomplete |= rules.incomplete;
@@ -133,7 +198,7 @@ impl Authorizer {
     /// What each authority says, up to the one that decides, and what it looked at.
     pub async fn explain(&self, caller: &Caller, asked: &Attributes) -> Vec<Step> {
         let mut steps = Vec::new();
-        for authority in &self.authorities {
+        for authority in self.authorities.load().iter() {
             let decision = match authority.decide(caller, asked) {
                 Ruling::Now(decision) => decision,
                 Ruling::Later(decision) => decision.await,
@@ -159,7 +224,7 @@ impl Authorizer {
 
 impl std::fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.authorities.iter().map(|authority| authority.name())).finish()
+        f.debug_list().entries(self.authorities.load().iter().map(|authority| authority.name())).finish()
     }
 }
 

@@ -41,6 +41,11 @@ pub fn gvk_types() -> impl Iterator<Item = (&'static str, &'static str, &'static
     BUILTIN.kinds.iter().flat_map(|(kind, places)| places.iter().map(|(g, v, ty)| (*g, *v, *kind, *ty)))
 }
 
+/// A schema written as the table is: for files that configure the server.
+pub fn of_table(text: &'static str) -> Schema {
+    read(text).schema
+}
+
 fn read(text: &'static str) -> Builtin {
     let mut builtin = Builtin::default();
     let mut current: Option<(TypeId, Type)> = None;

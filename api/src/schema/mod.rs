@@ -7,7 +7,7 @@
 mod builtin;
 mod decode;
 
-pub use builtin::{builtin, builtin_type, gvk_types};
+pub use builtin::{builtin, builtin_type, gvk_types, of_table};
 pub use decode::{
     DecodeError, Decoded, Mismatch, decode, decode_json, forget_empty, normalise, set_type_meta, zero_value,
 };

@@ -47,8 +47,10 @@ impl Authority for Says {
 }
 
 fn of(decisions: Vec<Decision>) -> Authorizer {
-    let says = |decision| -> Box<dyn Authority> { Box::new(Says(decision)) };
-    Authorizer { authorities: decisions.into_iter().map(says).collect() }
+    let says = |decision| -> Arc<dyn Authority> { Arc::new(Says(decision)) };
+    let authorizer = authorizer();
+    authorizer.authorities.store(Arc::new(decisions.into_iter().map(says).collect()));
+    authorizer
 }
 
 #[tokio::test]
@@ -81,5 +83,21 @@ async fn a_failure_is_told_unless_another_allows() {
     assert_eq!((status.code, status.message.as_str()), (500, "Internal error occurred: broken"));
     let allowed = of(vec![failed(), Decision::Allow("a".into())]);
     let permit = allowed.authorize(jane, list_pods()).await.unwrap();
-    assert_eq!((permit.reason().to_string().as_str(), permit.reason().error()), ("a", Some("broken")));
+    assert_eq!(permit.reason(), &Reason::from("a"));
+}
+
+#[tokio::test]
+async fn a_configuration_can_take_the_place_of_another() {
+    let authorizer = authorizer();
+    let nobody = anonymous().await;
+    let and = |mode| Configuration { authorizers: vec![Mode::Rbac, Mode::Node, mode] };
+    assert_eq!(authorizer.reload(and(Mode::AlwaysAllow)), Ok(true));
+    assert_eq!(authorizer.reload(and(Mode::AlwaysAllow)), Ok(false));
+    assert!(authorizer.authorize(nobody.clone(), list_pods()).await.is_ok());
+    let less = Configuration { authorizers: vec![Mode::AlwaysAllow] };
+    assert_eq!(authorizer.reload(less), Err("missing required types: [Node RBAC]".to_owned()));
+    assert!(authorizer.authorize(nobody.clone(), list_pods()).await.is_ok());
+    assert_eq!(authorizer.reload(and(Mode::AlwaysDeny)), Ok(true));
+    let refused = authorizer.authorize(nobody, list_pods()).await.unwrap_err();
+    assert!(refused.message.ends_with(": Everything is forbidden."), "{}", refused.message);
 }
