@@ -88,6 +88,7 @@ impl Call {
             user: caller.name(),
             uid: caller.uid(),
             groups: caller.groups(),
+            extra: caller.extra(),
             now: &self.now,
             subresource: &self.target.subresource,
             version: &self.target.version,

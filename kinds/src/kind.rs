@@ -16,6 +16,7 @@ pub struct Cx<'a> {
     pub user: &'a str,
     pub uid: &'a str,
     pub groups: &'a [String],
+    pub extra: &'a [(String, Vec<String>)],
     /// RFC 3339 time of the request, in whole seconds.
     pub now: &'a str,
     /// The subresource that is being written, "" for the main resource.

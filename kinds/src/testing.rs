@@ -5,7 +5,8 @@ use api::Fault;
 
 /// The context of a request by nobody in particular, through a subresource ("" for none).
 pub fn cx(subresource: &str) -> Cx<'_> {
-    Cx { user: "", uid: "", groups: &[], now: "2024-01-01T00:00:00Z", subresource, version: "v1" }
+    let now = "2024-01-01T00:00:00Z";
+    Cx { user: "", uid: "", groups: &[], extra: &[], now, subresource, version: "v1" }
 }
 
 /// Faults as text, in their order.

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn cx() -> Cx<'static> {
-        Cx { user: "", uid: "", groups: &[], now: "", subresource: "", version: "v1" }
+        Cx { user: "", uid: "", groups: &[], extra: &[], now: "", subresource: "", version: "v1" }
     }
 
     fn faults(mut crd: Value) -> Vec<String> {

@@ -3,7 +3,7 @@
 use super::conditions;
 use crate::{Column, Cx, Info, Kind, NameRule, keep_field, print, validation};
 use api::x509::{self, CertificateRequest};
-use api::{Fault, Path, Value, names, pem};
+use api::{Fault, Map, Path, Value, names, pem};
 
 const SPEC: &str = "io.k8s.api.certificates.v1.CertificateSigningRequestSpec";
 const STATUS: &str = "io.k8s.api.certificates.v1.CertificateSigningRequestStatus";
@@ -209,6 +209,10 @@ impl Kind for CertificateSigningRequest {
         obj.set(&["spec", "username"], cx.user);
         obj.set(&["spec", "uid"], cx.uid);
         obj.set(&["spec", "groups"], groups);
+        if !cx.extra.is_empty() {
+            let extra: Map = cx.extra.iter().cloned().collect();
+            obj.set(&["spec", "extra"], extra);
+        }
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, _cx: &Cx<'_>) {
@@ -299,6 +303,19 @@ mod tests {
                 "spec.usages: Required value",
                 "spec.signerName: Required value",
             ]
+        );
+    }
+
+    #[test]
+    fn who_asks_is_who_is_logged_in() {
+        let mut obj = tree!({"spec": {"username": "root", "uid": "0", "extra": {"a": ["b"]}}, "status": {"x": "y"}});
+        let groups = ["g".to_owned()];
+        let extra = [("k".to_owned(), vec!["v".to_owned()])];
+        let cx = Cx { user: "jane", uid: "1", groups: &groups, extra: &extra, ..crate::testing::cx("") };
+        CertificateSigningRequest::new().prepare_create(&mut obj, &cx);
+        assert_eq!(
+            obj,
+            tree!({"spec": {"username": "jane", "uid": "1", "extra": {"k": ["v"]}, "groups": ["g"]}})
         );
     }
 
