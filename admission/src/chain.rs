@@ -25,8 +25,25 @@ impl Chain {
         Ok(Chain { plugins: PLUGINS.iter().filter(is_on).map(make).collect::<Result<_, _>>()? })
     }
 
-    /// Lets every plugin change what is wanted; the first refusal ends it.
+    /// Lets every plugin read what it decides by, and follow it from then on.
+    pub async fn begin(&self) {
+        for plugin in &self.plugins {
+            plugin.begin().await;
+        }
+    }
+
+    /// Lets every plugin change what is wanted; the first refusal ends it. Once more where a webhook changed what
+    /// others had seen.
     pub async fn admit(&self, review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
+        self.admit_once(review, reader).await?;
+        if review.reinvocation.wanted {
+            review.reinvocation.again = true;
+            self.admit_once(review, reader).await?;
+        }
+        Ok(())
+    }
+
+    async fn admit_once(&self, review: &mut Review<'_>, reader: &dyn Cluster) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.handles(review) {
                 plugin.admit(review, reader).await?;

@@ -137,7 +137,7 @@ mod tests {
         fn read(path: &str) -> Result<Vec<u8>, String> {
             match path {
                 "/etc/admission.yaml" => Ok(b"kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nplugins:\n- {name: A, path: a.yaml}\n- {name: B, configuration: {x: 1}}\n- {name: A, configuration: {}}\n- {name: C}\n".to_vec()),
-                "/etc/a.yaml" => Ok(b"y: 2".to_vec()),
+                "/etc/a.yaml" => Ok(b"z: 2".to_vec()),
                 "/etc/old.yaml" => Ok(b"imagePolicy: {}".to_vec()),
                 "/etc/other.yaml" => Ok(b"kind: Other\napiVersion: v1\n".to_vec()),
                 _ => Err(format!("open {path}: no such file or directory")),
@@ -145,7 +145,7 @@ mod tests {
         }
         let found = plugins("/etc/admission.yaml", read).unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!((found["A"].i64_at(&["y"]), found["B"].i64_at(&["x"])), (Some(2), Some(1)));
+        assert_eq!((found["A"].i64_at(&["z"]), found["B"].i64_at(&["x"])), (Some(2), Some(1)));
         assert!(plugins("/etc/old.yaml", read).unwrap().contains_key("PodNodeSelector"));
         assert!(plugins("/etc/other.yaml", read).is_err());
         assert_eq!(

@@ -6,12 +6,12 @@
 
 mod chain;
 mod configuration;
-mod pod_resources;
-mod quota_usage;
 mod review;
+mod webhook;
 
 pub mod plugins;
 
 pub use chain::Chain;
 pub use plugins::Settings;
-pub use review::{Asks, Cluster, Operation, Review};
+pub use review::{Asks, Charges, Cluster, Details, Operation, Review, Turn};
+pub use webhook::Reinvocation;

@@ -9,6 +9,7 @@ mod service;
 
 use crate::call::{Call, rest};
 use crate::stored;
+use admission::{Charges, Turn};
 use api::{Status, Value};
 use bytes::Bytes;
 use kinds::Claim;
@@ -37,13 +38,14 @@ impl Claims {
         }
     }
 
-    /// Adds quotas with their new usage; each must be as admission has read it.
-    pub fn charge(&mut self, call: &Call, quotas: Vec<Value>) -> Result<(), Status> {
+    /// Adds quotas with their new usage; each must be as admission has read it. The turn at them is to be kept until
+    /// the commit.
+    pub fn charge(&mut self, call: &Call, charges: Charges) -> Result<Option<Turn>, Status> {
         let registry = call.server.registry();
-        let Some(kind) = registry.find("", "resourcequotas").filter(|_| !quotas.is_empty()) else {
-            return Ok(());
+        let Some(kind) = registry.find("", "resourcequotas").filter(|_| !charges.quotas.is_empty()) else {
+            return Ok(None);
         };
-        for mut quota in quotas {
+        for mut quota in charges.quotas {
             let rest = rest(kind.info(), quota.str_at(&["metadata", "namespace"]), Call::name_of(&quota));
             let key = Key::new(&call.server.space(&**kind), rest);
             let seen = quota.str_at(&["metadata", "resourceVersion"]).parse().map_err(Status::internal)?;
@@ -51,7 +53,7 @@ impl Claims {
             self.compares.push((key.clone(), seen));
             self.writes.push(Write::Put(key, stored::encode(&**kind, &quota)?, None));
         }
-        Ok(())
+        Ok(charges.turn)
     }
 
     /// Gives a key back.

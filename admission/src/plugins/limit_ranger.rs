@@ -5,8 +5,8 @@
 //! the annotation `kubernetes.io/limit-ranger: LimitRanger plugin set: cpu request for container c; cpu limit …`.
 
 use super::Plugin;
-use crate::pod_resources::{Amounts, list, of_pod};
 use crate::review::{Cluster, Operation, Review};
+use api::resources::{Amounts, amounts as list, limits as limits_of, requests as requests_of};
 use api::{Quantity, Status, Value};
 use futures::future::BoxFuture;
 
@@ -212,7 +212,7 @@ fn pod_faults(pod: &Value, range: &Value) -> Vec<String> {
                 }
             }
             "Pod" => {
-                let (requests, limits) = (of_pod(pod, "requests"), of_pod(pod, "limits"));
+                let (requests, limits) = (requests_of(pod, false), limits_of(pod, false));
                 faults.extend(Asked { ty: "Pod", requests: &requests, limits: &limits }.faults(limit));
             }
             _ => {}

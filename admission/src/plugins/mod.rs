@@ -8,6 +8,8 @@ mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod limit_ranger;
+mod mutating_admission_policy;
+mod mutating_admission_webhook;
 mod namespace_lifecycle;
 mod node_restriction;
 mod persistent_volume_claim_resize;
@@ -19,10 +21,12 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod validating_admission_policy;
+mod validating_admission_webhook;
 
 use crate::configuration;
 use crate::review::{Cluster, Review};
-use api::{Network, Reader, Status, Value};
+use api::{Later, Network, Reader, Status, Value};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +34,11 @@ use stdx::Clock;
 
 /// An admission plugin. A plugin that only refuses leaves `admit` alone, one that only changes leaves `validate`.
 pub trait Plugin: Send + Sync {
+    /// Reads what it decides by and begins to follow it. Called once, before the first change.
+    fn begin(&self) -> Later<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether it has anything to say about this change; cheap.
     fn handles(&self, review: &Review<'_>) -> bool;
 
@@ -139,7 +148,15 @@ pub const PLUGINS: &[Listed] = &[
     }),
     on("DefaultIngressClass", |_| Ok(Box::new(default_ingress_class::DefaultIngressClass))),
     on("PodTopologyLabels", |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels))),
-    on("ResourceQuota", |_| Ok(Box::new(resource_quota::ResourceQuota))),
+    on("MutatingAdmissionPolicy", |_| Ok(Box::new(mutating_admission_policy::MutatingAdmissionPolicy))),
+    on("MutatingAdmissionWebhook", |settings| {
+        Ok(Box::new(mutating_admission_webhook::MutatingAdmissionWebhook::new(settings)?))
+    }),
+    on("ValidatingAdmissionPolicy", |_| Ok(Box::new(validating_admission_policy::ValidatingAdmissionPolicy))),
+    on("ValidatingAdmissionWebhook", |settings| {
+        Ok(Box::new(validating_admission_webhook::ValidatingAdmissionWebhook::new(settings)?))
+    }),
+    on("ResourceQuota", |settings| Ok(Box::new(resource_quota::ResourceQuota::new(settings)?))),
 ];
 
 /// Appends to a list of the object, making it where missing.

@@ -4,8 +4,8 @@
 //! `spec.overhead: {cpu: 50m}`; a pod may not name another overhead.
 
 use super::{Plugin, push};
-use crate::pod_resources::list;
 use crate::review::{Cluster, Review};
+use api::resources::amounts as list;
 use api::{Status, Value, quote};
 use futures::future::BoxFuture;
 

@@ -1,7 +1,7 @@
 //! A small cluster for the tests of plugins.
 
 use super::Plugin;
-use crate::review::{self, Asks, Operation, Review};
+use crate::review::{self, Asks, Charges, Operation, Review};
 use api::{Follow, Later, Reader, Status, Value};
 use futures::FutureExt;
 use kinds::Registry;
@@ -103,7 +103,17 @@ impl<'a> Request<'a> {
     /// A create, or the change of `old`.
     pub fn new(place: (&'a str, &'a str), object: Value, old: Option<&'a Value>) -> Self {
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
-        Request { place, subresource: "", object, old, operation, user: "jane", groups: &[], asks: &(), dry_run: false }
+        Request {
+            place,
+            subresource: "",
+            object,
+            old,
+            operation,
+            user: "jane",
+            groups: &[],
+            asks: &(),
+            dry_run: false,
+        }
     }
 
     /// Runs both phases of one plugin.
@@ -112,7 +122,7 @@ impl<'a> Request<'a> {
         let kind = registry.find(self.place.0, self.place.1).expect("a built-in kind").clone();
         let mut object = self.object;
         let name = object.str_at(&["metadata", "name"]).to_owned();
-        let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Charges::default());
         let mut review = Review {
             operation: self.operation,
             kind: &*kind,
@@ -126,6 +136,8 @@ impl<'a> Request<'a> {
             uid: "",
             groups: self.groups,
             asks: self.asks,
+            details: &(),
+            reinvocation: crate::Reinvocation::default(),
             dry_run: self.dry_run,
             warnings: &mut warnings,
             audit_annotations: &mut audit_annotations,
@@ -138,7 +150,7 @@ impl<'a> Request<'a> {
                 result = plugin.validate(&mut review, cluster).await;
             }
         }
-        Outcome { result, object, charges, warnings, audit_annotations }
+        Outcome { result, object, charges: charges.quotas, warnings, audit_annotations }
     }
 }
 

@@ -5,7 +5,7 @@ use super::create::{is_of_kind, refuse_as};
 use super::{Refused, Written, admission_check, admit, commit, settle_namespace, store_failure, tidy, warn};
 use crate::call::Call;
 use crate::{claim, metadata, stored};
-use admission::Operation;
+use admission::{Charges, Operation};
 use api::{Fault, Status, Value, merge};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -141,7 +141,7 @@ impl Change<'_> {
             claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;
         self.settle(&mut new, &old).map_err(Refused::Failed)?;
         let charges = self.check(&mut new, &old).await.map_err(Refused::Failed)?;
-        claims.charge(call, charges).map_err(Refused::Failed)?;
+        let _turn = claims.charge(call, charges).map_err(Refused::Failed)?;
         let ends = metadata::is_deleting(&new)
             && metadata::finalizers(&new).is_empty()
             && old.i64_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
@@ -202,7 +202,7 @@ impl Change<'_> {
         !self.as_main && !self.call.target.subresource.is_empty()
     }
 
-    async fn check(&self, new: &mut Value, old: &Value) -> Result<Vec<Value>, Status> {
+    async fn check(&self, new: &mut Value, old: &Value) -> Result<Charges, Status> {
         let call = self.call;
         let mut faults = Vec::new();
         if is_of_kind(call, new) {

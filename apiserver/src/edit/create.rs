@@ -4,7 +4,7 @@ use super::{Refused, Written, admission_check, admit, commit, refuse, settle_nam
 use crate::call::{Call, rest};
 use crate::query::{OptionsKind, WriteOptions};
 use crate::{body, claim, fields, metadata, stored};
-use admission::Operation;
+use admission::{Charges, Operation};
 use api::{Fault, Status, Value};
 use bytes::Bytes;
 use store::{Key, Txn};
@@ -122,7 +122,7 @@ async fn attempt(
     };
     let mut claims = claim::make(call, obj, None, dry_run).await.map_err(Refused::Failed)?;
     let charges = check(call, obj, &name, dry_run).await.map_err(Refused::Failed)?;
-    claims.charge(call, charges).map_err(Refused::Failed)?;
+    let _turn = claims.charge(call, charges).map_err(Refused::Failed)?;
     if given_version != 0 {
         return Err(Refused::Failed(Status::unclassified(
             "resourceVersion should not be set on objects to be created",
@@ -167,7 +167,7 @@ pub fn refuse_as(call: &Call, obj: &Value, name: &str, faults: &[Fault]) -> Resu
 }
 
 /// All faults of the new object, its warnings, and the plugins that may only refuse.
-async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<Vec<Value>, Status> {
+async fn check(call: &Call, obj: &mut Value, name: &str, dry_run: bool) -> Result<Charges, Status> {
     let (known, builtin) = (is_of_kind(call, obj), !call.kind.stored_as_json());
     let mut faults = if known { metadata::new_faults(obj, call.info(), builtin) } else { Vec::new() };
     faults.extend(call.kind.validate(obj, &call.cx()));

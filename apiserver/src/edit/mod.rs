@@ -13,7 +13,7 @@ pub mod scale;
 
 use crate::call::Call;
 use crate::stored;
-use admission::{Operation, Review};
+use admission::{Charges, Operation, Review};
 use api::{Fault, Status, Value};
 use std::sync::Arc;
 use store::{Committed, Entry, Error, Txn};
@@ -79,7 +79,7 @@ pub async fn admission_check(
     object: Option<&mut Value>,
     old: Option<&Value>,
     dry_run: bool,
-) -> Result<Vec<Value>, Status> {
+) -> Result<Charges, Status> {
     review(call, operation, name, object, old, dry_run, false).await
 }
 
@@ -91,9 +91,9 @@ async fn review(
     old: Option<&Value>,
     dry_run: bool,
     mutate: bool,
-) -> Result<Vec<Value>, Status> {
+) -> Result<Charges, Status> {
     let cx = call.cx();
-    let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Charges::default());
     let mut review = Review {
         operation,
         kind: &*call.kind,

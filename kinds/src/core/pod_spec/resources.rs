@@ -1,14 +1,14 @@
-//! Resources of containers and pods: defaults, sums over containers, quality of service.
-//! Source: `defaults.go`, `component-helpers/resource`, `pkg/apis/core/helper/qos`.
+//! Resources of containers and pods: defaults, rounding. What they come to is in `api::resources`.
+//! Source: `defaults.go`.
 
-use super::{defaults::each, is_sidecar};
+use super::defaults::each;
 use api::{Map, Value, quantity::Quantity};
-use std::collections::BTreeMap;
 
-/// Amounts by resource name.
-pub type Amounts = BTreeMap<String, Quantity>;
+pub use api::resources::{
+    Amounts, amounts, is_extended, is_huge_page, is_native, is_pod_level, page_size, qos_class, quantity,
+    sum_over_containers,
+};
 
-const HUGE_PAGES: &str = "hugepages-";
 const STANDARD: [&str; 20] = [
     "cpu",
     "memory",
@@ -43,15 +43,6 @@ const INTEGER: [&str; 9] = [
     "services.loadbalancers",
 ];
 
-pub fn is_huge_page(name: &str) -> bool {
-    name.starts_with(HUGE_PAGES)
-}
-
-/// The size of a page of a `hugepages-SIZE` resource.
-pub fn page_size(name: &str) -> Option<Quantity> {
-    Quantity::parse(name.strip_prefix(HUGE_PAGES)?).ok()
-}
-
 /// Known to the system without a domain before it.
 pub fn is_standard(name: &str) -> bool {
     STANDARD.contains(&name) || is_huge_page(name) || name.starts_with("requests.hugepages-")
@@ -62,18 +53,6 @@ pub fn is_standard_for_containers(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(name)
 }
 
-/// Of no domain or kubernetes.io's.
-pub fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
-/// A device or the like: of a domain of its own, countable by quota.
-pub fn is_extended(name: &str) -> bool {
-    !is_native(name)
-        && !name.starts_with("requests.")
-        && api::names::is_qualified_name(&format!("requests.{name}")).is_empty()
-}
-
 /// Counted in whole numbers.
 pub fn is_integer(name: &str) -> bool {
     INTEGER.contains(&name) || is_extended(name)
@@ -82,27 +61,6 @@ pub fn is_integer(name: &str) -> bool {
 /// Requests may be below limits.
 pub fn may_overcommit(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
-}
-
-/// What pods as a whole may have.
-pub fn is_pod_level(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || is_huge_page(name)
-}
-
-/// The amounts of a `ResourceList`; what is no quantity is left out.
-pub fn amounts(list: Option<&Value>) -> Amounts {
-    let pairs = list.and_then(Value::as_map).into_iter().flat_map(Map::iter);
-    pairs.filter_map(|(name, v)| Some((name.to_string(), quantity(v)?))).collect()
-}
-
-/// A quantity as JSON has it.
-pub fn quantity(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::Str(text) => Quantity::parse(text).ok(),
-        Value::Int(int) => Quantity::parse(&int.to_string()).ok(),
-        Value::Float(float) => Quantity::parse(&float.to_string()).ok(),
-        _ => None,
-    }
 }
 
 /// Rounds `limits` and `requests` up to thousandths.
@@ -169,77 +127,6 @@ pub fn fill_pod_level(spec: &mut Value) {
     }
 }
 
-fn add(sum: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        match sum.get_mut(name) {
-            Some(slot) => slot.add(amount),
-            None => drop(sum.insert(name.clone(), amount.clone())),
-        }
-    }
-}
-
-fn raise(most: &mut Amounts, other: Amounts) {
-    for (name, amount) in other {
-        if most.get(&name).is_none_or(|have| amount > *have) {
-            most.insert(name, amount);
-        }
-    }
-}
-
-/// What a pod needs at most at any time: containers and sidecars run together, each init container runs along with
-/// the sidecars started before it. `field` is `requests` or `limits`.
-pub fn sum_over_containers(spec: &Value, field: &str) -> Amounts {
-    let mut sum = Amounts::new();
-    for container in spec.list_at(&["containers"]) {
-        add(&mut sum, &amounts(container.at(&["resources", field])));
-    }
-    let (mut sidecars, mut starting) = (Amounts::new(), Amounts::new());
-    for container in spec.list_at(&["initContainers"]) {
-        let mut own = amounts(container.at(&["resources", field]));
-        if is_sidecar(container) {
-            add(&mut sum, &own);
-            add(&mut sidecars, &own);
-            raise(&mut starting, sidecars.clone());
-        } else {
-            add(&mut own, &sidecars);
-            raise(&mut starting, own);
-        }
-    }
-    raise(&mut sum, starting);
-    sum
-}
-
-/// `Guaranteed`, `Burstable` or `BestEffort`.
-pub fn qos_class(spec: &Value) -> &'static str {
-    let (mut requests, mut limits, mut guaranteed) = (Amounts::new(), Amounts::new(), true);
-    let mut count = |holder: &Value, counts_without_limits: bool| {
-        add(&mut requests, &computing(holder.at(&["resources", "requests"])));
-        let own = computing(holder.at(&["resources", "limits"]));
-        guaranteed &= own.len() == 2 || !counts_without_limits;
-        add(&mut limits, &own);
-    };
-    if spec.get("resources").is_some_and(|r| !r.is_null()) {
-        let has_limits = spec.map_at(&["resources", "limits"]).is_some_and(|m| !m.is_empty());
-        count(spec, has_limits);
-    } else {
-        for list in ["containers", "initContainers"] {
-            spec.list_at(&[list]).iter().for_each(|container| count(container, true));
-        }
-    }
-    match () {
-        () if requests.is_empty() && limits.is_empty() => "BestEffort",
-        () if guaranteed && requests == limits => "Guaranteed",
-        () => "Burstable",
-    }
-}
-
-/// The amounts of cpu and memory above zero.
-fn computing(list: Option<&Value>) -> Amounts {
-    let mut amounts = amounts(list);
-    amounts.retain(|name, amount| matches!(name.as_str(), "cpu" | "memory") && amount.sign() > 0);
-    amounts
-}
-
 /// Rounds the resources that statuses of containers show.
 pub fn round_statuses(pod: &mut Value) {
     for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
@@ -269,39 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn quality_of_service_follows_requests_and_limits() {
-        let class =
-            |resources: Value| qos_class(&tree!({"containers": [{"name": "c", "resources": resources}]}));
-        assert_eq!(class(tree!({})), "BestEffort");
-        assert_eq!(class(tree!({"requests": {"cpu": "1"}})), "Burstable");
-        let full = tree!({"cpu": "1", "memory": "1Gi"});
-        assert_eq!(
-            class(tree!({"limits": full.clone(), "requests": {"cpu": "1000m", "memory": "1024Mi"}})),
-            "Guaranteed"
-        );
-        assert_eq!(
-            qos_class(&tree!({"resources": {"limits": full.clone(), "requests": full}})),
-            "Guaranteed"
-        );
-    }
-
-    #[test]
     fn pod_level_requests_come_from_limits() {
         let mut spec = tree!({"resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
             "containers": [{"resources": {"requests": {"cpu": "250m"}}}]});
         fill_pod_level(&mut spec);
         assert_eq!(spec.at(&["resources", "requests"]), Some(&tree!({"cpu": "250m", "memory": "1Gi"})));
-    }
-
-    #[test]
-    fn sidecars_run_along_with_the_rest() {
-        let spec = tree!({
-            "containers": [{"resources": {"requests": {"cpu": "1"}}}],
-            "initContainers": [
-                {"restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}},
-                {"resources": {"requests": {"cpu": "3"}}},
-            ],
-        });
-        assert_eq!(sum_over_containers(&spec, "requests")["cpu"].to_string(), "4");
     }
 }
