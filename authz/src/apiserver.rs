@@ -25,7 +25,12 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("rbac.authorization.k8s.io", &["clusterroles", "roles"], &["escalate", "bind"]),
     (
         "flowcontrol.apiserver.k8s.io",
-        &["flowschemas", "flowschemas/status", "prioritylevelconfigurations", "prioritylevelconfigurations/status"],
+        &[
+            "flowschemas",
+            "flowschemas/status",
+            "prioritylevelconfigurations",
+            "prioritylevelconfigurations/status",
+        ],
         KEEP,
     ),
     ("apiextensions.k8s.io", &["customresourcedefinitions", "customresourcedefinitions/status"], KEEP),
@@ -64,7 +69,9 @@ fn allows(asked: &Attributes) -> bool {
         None => *rule == "*" || (asked.resource == *rule && asked.subresource.is_empty()),
     };
     let rule = |(group, resources, verbs): &(&str, &[&str], &[&str])| {
-        (asked.group == *group || *group == "*") && resources.iter().any(resource) && verbs.contains(&&*asked.verb)
+        (asked.group == *group || *group == "*")
+            && resources.iter().any(resource)
+            && verbs.contains(&&*asked.verb)
     };
     asked.is_resource && RULES.iter().any(rule)
 }

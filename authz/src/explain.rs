@@ -5,7 +5,11 @@ use api::{Value, tree};
 /// What one authority looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explained {
+    /// How often the rules have changed since the server started.
+    pub generation: Option<u64>,
     pub tried: Vec<Trial>,
+    /// How many more bindings were tried, which did not grant.
+    pub omitted: usize,
     /// What would have allowed it but for one point.
     pub near: Vec<NearMiss>,
 }
@@ -54,6 +58,13 @@ impl Step {
         if !self.reason.is_empty() {
             value.set(&["reason"], self.reason.as_str());
         }
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        if let Some(generation) = self.explained.generation {
+            value.set(&["generation"], i64::try_from(generation).unwrap_or(i64::MAX));
+        }
+        if self.explained.omitted > 0 {
+            value.set(&["omitted"], count(self.explained.omitted));
+        }
         let lists = [
             ("tried", self.explained.tried.iter().map(Trial::to_value).collect::<Vec<_>>()),
             ("nearMisses", self.explained.near.iter().map(NearMiss::to_value).collect()),
@@ -79,7 +90,7 @@ impl Trial {
         match &self.granted {
             Some(rule) => value.set(&["rule"], rule.as_str()),
             None => value.set(&["rules"], i64::try_from(self.rules).unwrap_or(i64::MAX)),
-        };
+        }
         value
     }
 }

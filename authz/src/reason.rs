@@ -47,15 +47,6 @@ impl Reason {
         }
     }
 
-    /// The reason of who decided, with the errors of those that were asked before.
-    pub(crate) fn after(self, before: &[Reason]) -> Self {
-        if before.iter().all(|reason| reason.error.is_none()) {
-            return self;
-        }
-        let all: Vec<Reason> = before.iter().chain([&self]).cloned().collect();
-        Reason { error: errors(&all), text: self.text }
-    }
-
     /// What kept the authority from deciding as it should.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()

@@ -73,6 +73,15 @@ impl Dialer {
         Ok(Self { dialer, remote, http1 })
     }
 
+    /// The same server, as who has this token.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn as_bearer(&self, token: &str) -> Result<Self> {
+        let authorization = Some(format!("Bearer {token}"));
+        Self::new(Remote { client: None, authorization, ..self.remote.clone() }, self.http1)
+    }
+
     /// Opens a connection.
     ///
     /// # Errors

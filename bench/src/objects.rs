@@ -60,3 +60,42 @@ pub fn applied_deployment(name: &str, turn: usize) -> Value {
         },
     })
 }
+
+/// Where roles and bindings of a namespace are.
+pub fn rbac_path(namespace: &str, resource: &str) -> String {
+    format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/{resource}")
+}
+
+/// A Role that lets one read pods.
+pub fn pod_reader() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "pod-reader"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+    })
+}
+
+/// Gives a default role to a user and a group of its own.
+pub fn role_binding(name: &str, index: usize) -> Value {
+    let role = ["view", "edit", "admin"][index % 3];
+    let subject = |kind: &str, name: String| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [subject("User", format!("user-{index}")), subject("Group", format!("group-{index}"))],
+    })
+}
+
+/// Gives `pod_reader` to the default service account.
+pub fn pod_reader_binding() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "pod-reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pod-reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default"}],
+    })
+}

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::Args;
 use crate::connection::{Call, Connection, Dialer};
 use crate::process::Processes;
+use crate::{Args, objects};
 
 /// A server with open connections.
 pub struct Server {
@@ -24,6 +24,8 @@ pub struct Server {
     pub shares: Vec<Connection>,
     /// Fixtures that were made, by name.
     pub made: HashSet<String>,
+    /// The user that `dialer` and `shares` are not of, once it was wanted.
+    other_user: Option<(Arc<Dialer>, Vec<Connection>)>,
 }
 
 /// Ends the name of the namespace whose pods are listed.
@@ -42,8 +44,8 @@ impl Server {
         let shares = dialer.shares(args.connections, args.concurrency.max(1)).await?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let namespace = format!("bench-{millis}");
-        let server =
-            Self { dialer, processes: Processes::parse(pids)?, namespace, shares, made: HashSet::new() };
+        let processes = Processes::parse(pids)?;
+        let server = Self { dialer, processes, namespace, shares, made: HashSet::new(), other_user: None };
         for suffix in ["", LISTS] {
             let name = format!("{}{suffix}", server.namespace);
             let body =
@@ -77,6 +79,47 @@ impl Server {
         let mut connection = self.dialer.dial().await?;
         let answer = connection.send(&self.dialer, call).await?;
         serde_json::from_slice(&answer).with_context(|| format!("{} answers no JSON", call.path))
+    }
+
+    /// Lets the default service account read pods.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn allow_default_account(&self) -> Result<()> {
+        for (resource, body) in
+            [("roles", objects::pod_reader()), ("rolebindings", objects::pod_reader_binding())]
+        {
+            let path = objects::rbac_path(&self.namespace, resource);
+            match self.one(&Call::with_body("POST", path, "application/json", body.to_string())).await {
+                Err(error) if !error.to_string().contains("AlreadyExists") => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on as the default service account, or back as the user of the kubeconfig.
+    ///
+    /// # Errors
+    /// When the server gives no token or cannot be reached.
+    pub async fn change_user(&mut self, args: &Args) -> Result<()> {
+        let (dialer, shares) = match self.other_user.take() {
+            Some(other) => other,
+            None => {
+                let body =
+                    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+                let path = format!("/api/v1/namespaces/{}/serviceaccounts/default/token", self.namespace);
+                let call = Call::with_body("POST", path, "application/json", body.to_string());
+                let answer = self.one(&call).await?;
+                let token = answer["status"]["token"].as_str().context("no token")?;
+                let dialer = Arc::new(self.dialer.as_bearer(token)?);
+                let shares = dialer.shares(args.connections, args.concurrency.max(1)).await?;
+                (dialer, shares)
+            }
+        };
+        let dialer = std::mem::replace(&mut self.dialer, dialer);
+        self.other_user = Some((dialer, std::mem::replace(&mut self.shares, shares)));
+        Ok(())
     }
 
     /// Deletes the namespaces of this run.

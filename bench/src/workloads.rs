@@ -20,6 +20,9 @@ const METADATA: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=met
 /// Deployments that the apply workload takes in turn.
 const DEPLOYMENTS: usize = 200;
 
+/// RoleBindings of other users.
+const ROLE_BINDINGS: usize = 1_000;
+
 /// What must be on the server before a workload runs.
 #[derive(Clone, Copy)]
 enum Needs {
@@ -30,6 +33,8 @@ enum Needs {
     Deployments,
     /// A ConfigMap for each request, to be deleted by it.
     Victims,
+    /// Pods, and many RoleBindings in their namespace, one of which lets a plain user read them.
+    RoleBindings,
 }
 
 /// What a workload knows about its round.
@@ -46,18 +51,20 @@ struct Workload {
     /// Lists are few and long: a hundredth of the requests, four at a time.
     list: bool,
     keep_answers: bool,
+    /// As a service account instead of as the kubeconfig's user.
+    plain_user: bool,
     call: fn(&Round, &Turn<'_>) -> Call,
 }
 
 const fn single(name: &'static str, needs: Needs, call: fn(&Round, &Turn<'_>) -> Call) -> Workload {
-    Workload { name, needs, list: false, keep_answers: false, call }
+    Workload { name, needs, list: false, keep_answers: false, plain_user: false, call }
 }
 
 const fn list(name: &'static str, call: fn(&Round, &Turn<'_>) -> Call) -> Workload {
-    Workload { name, needs: Needs::ManyPods, list: true, keep_answers: false, call }
+    Workload { list: true, ..single(name, Needs::ManyPods, call) }
 }
 
-const WORKLOADS: [Workload; 21] = [
+const WORKLOADS: [Workload; 22] = [
     single("get-pod", Needs::Pods, |round, turn| Call::get(round.pick("pods", "pod", turn))),
     single("get-pod-protobuf", Needs::Pods, |round, turn| {
         accepting(PROTOBUF, round.pick("pods", "pod", turn))
@@ -65,6 +72,12 @@ const WORKLOADS: [Workload; 21] = [
     single("get-configmap", Needs::ConfigMaps, |round, turn| {
         Call::get(round.pick("configmaps", "map", turn))
     }),
+    Workload {
+        plain_user: true,
+        ..single("get-pod-rbac", Needs::RoleBindings, |round, turn| {
+            Call::get(round.pick("pods", "pod", turn))
+        })
+    },
     single("create-configmap", Needs::Nothing, |round, turn| {
         round.create("configmaps", objects::config_map(&round.fresh("made", turn), 0))
     }),
@@ -240,7 +253,14 @@ async fn one_round(args: &Args, server: &mut Server, workload: &Workload, round:
     };
     let call = workload.call;
     let calls = Arc::new(move |turn: &Turn<'_>| call(&context, turn));
-    load::run(server, Load { requests, workers, keep_answers: workload.keep_answers, calls }).await
+    let load = Load { requests, workers, keep_answers: workload.keep_answers, calls };
+    if !workload.plain_user {
+        return load::run(server, load).await;
+    }
+    server.change_user(args).await?;
+    let figures = load::run(server, load).await;
+    server.change_user(args).await?;
+    figures
 }
 
 async fn prepare(args: &Args, server: &mut Server, needs: Needs, context: &Round) -> Result<()> {
@@ -251,6 +271,11 @@ async fn prepare(args: &Args, server: &mut Server, needs: Needs, context: &Round
         Needs::ManyPods => ("many".into(), args.list_objects),
         Needs::Deployments => ("deployments".into(), DEPLOYMENTS),
         Needs::Victims => (format!("victims-{}", context.round), args.requests),
+        Needs::RoleBindings => {
+            Box::pin(prepare(args, server, Needs::Pods, context)).await?;
+            server.allow_default_account().await?;
+            ("rolebindings".into(), ROLE_BINDINGS)
+        }
     };
     if !server.made.insert(name) {
         return Ok(());
@@ -262,6 +287,15 @@ async fn prepare(args: &Args, server: &mut Server, needs: Needs, context: &Round
         }
         Needs::Pods => context.create("pods", objects::pod(&format!("pod-{}", turn.index), turn.index)),
         Needs::Deployments => context.apply(turn.index, 0),
+        Needs::RoleBindings => {
+            let body = objects::role_binding(&format!("binding-{}", turn.index), turn.index);
+            Call::with_body(
+                "POST",
+                objects::rbac_path(&context.namespace, "rolebindings"),
+                JSON,
+                body.to_string(),
+            )
+        }
         Needs::Victims => {
             context.create("configmaps", objects::config_map(&context.fresh("victim", turn), 0))
         }

@@ -5,7 +5,7 @@ use crate::watch::WatchStream;
 use crate::{Error, Resource};
 use api::{Remote, Value, json};
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -19,12 +19,14 @@ const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub struct Client {
     connection: Arc<Connection>,
     user_agent: Arc<str>,
+    /// Sent with every request besides the usual ones.
+    headers: HeaderMap,
 }
 
 impl Client {
     /// `user_agent` names the component; it becomes the manager of the fields it writes.
     pub fn new(dial: Dial, user_agent: &str) -> Self {
-        Client { connection: Arc::new(Connection::in_process(dial)), user_agent: user_agent.into() }
+        Client::over(Connection::in_process(dial), user_agent)
     }
 
     /// A client of a server elsewhere, with the identity that `remote` holds (`kubeconfig::read` makes one). It
@@ -33,7 +35,21 @@ impl Client {
     /// # Errors
     /// When the URL, a certificate or the key cannot be read.
     pub fn connect(remote: &Remote, user_agent: &str) -> Result<Self, Error> {
-        Ok(Client { connection: Arc::new(Connection::to(remote)?), user_agent: user_agent.into() })
+        Ok(Client::over(Connection::to(remote)?, user_agent))
+    }
+
+    fn over(connection: Connection, user_agent: &str) -> Self {
+        Client { connection: Arc::new(connection), user_agent: user_agent.into(), headers: HeaderMap::new() }
+    }
+
+    /// Sends one more header with every request; a name may be given several times.
+    ///
+    /// # Errors
+    /// When the value cannot stand in a header.
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Result<Self, Error> {
+        let value = HeaderValue::from_str(value).map_err(|why| Error::Broken(why.to_string()))?;
+        self.headers.append(HeaderName::from_static(name), value);
+        Ok(self)
     }
 
     pub async fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, Error> {
@@ -150,13 +166,23 @@ impl Client {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Value, Error> {
-        let response = self.send(method, path, body).await?;
-        let bytes =
-            response.into_body().collect().await.map_err(|e| Error::Broken(e.to_string()))?.to_bytes();
+        self.answer(method, path, body).await.map(|(_, value)| value)
+    }
+
+    /// As `call`, with the headers of the answer.
+    pub async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<(HeaderMap, Value), Error> {
+        let (head, body) = self.send(method, path, body).await?.into_parts();
+        let bytes = body.collect().await.map_err(|e| Error::Broken(e.to_string()))?.to_bytes();
         if bytes.is_empty() {
-            return Ok(Value::Null);
+            return Ok((head.headers, Value::Null));
         }
-        json::parse(&bytes).map_err(|e| Error::Unreadable(e.to_string()))
+        let value = json::parse(&bytes).map_err(|e| Error::Unreadable(e.to_string()))?;
+        Ok((head.headers, value))
     }
 
     async fn send(
@@ -174,7 +200,8 @@ impl Client {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
         let bytes = body.map(|(_, value)| Bytes::from(json::to_vec(value))).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(|e| Error::Broken(e.to_string()))?;
+        let mut request = request.body(Full::new(bytes)).map_err(|e| Error::Broken(e.to_string()))?;
+        request.headers_mut().extend(self.headers.clone());
         let response = self.connection.send(request).await?;
         let code = response.status().as_u16();
         if code < 400 {

@@ -3,10 +3,13 @@
 
 use crate::reconcile::{self, Outcome};
 use crate::{Context, resources};
-use api::Value;
 use api::selector::LabelSelector;
-use client::{Client, Informer, WorkQueue, key_of};
+use api::{Value, tree};
+use client::{Client, Error, Informer, Method, WorkQueue, key_of};
 use std::sync::Arc;
+
+/// Who owns the rules.
+const MANAGER: &str = "clusterrole-aggregation-controller";
 
 #[derive(Clone)]
 struct Controller {
@@ -64,11 +67,21 @@ impl Controller {
         if role.list_at(&["rules"]) == rules {
             return Ok(());
         }
-        let mut wanted = (*role).clone();
-        wanted.set(&["rules"], Value::List(rules));
-        let written = self.client.update(&resources::cluster_roles(), "", &wanted).await?;
+        let written = self.apply(role.str_at(&["metadata", "name"]), rules).await?;
         self.roles.caught_up(&written).await;
         Ok(())
+    }
+
+    /// The controller owns the rules, and nothing else: it applies them.
+    async fn apply(&self, name: &str, rules: Vec<Value>) -> Result<Value, Error> {
+        let mut wanted = tree!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": name}});
+        if !rules.is_empty() {
+            wanted.set(&["rules"], rules);
+        }
+        let path = resources::cluster_roles().object("", name);
+        let path = format!("{path}?fieldManager={MANAGER}&force=true");
+        self.client.call(Method::PATCH, &path, Some(("application/apply-patch+yaml", &wanted))).await
     }
 }
 

@@ -16,6 +16,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The errors as one; empty when there is none.
+    pub fn error(&self) -> String {
+        if self.errors.is_empty() { String::new() } else { crate::reason::aggregate(self.errors.clone()) }
+    }
+
     /// Refuses, in upstream's words, when `wanted` has rights that these rules of `caller` have not.
     pub fn confirm(&self, caller: &Caller, wanted: &[PolicyRule]) -> Result<(), String> {
         let missing = uncovered(&self.rules, wanted);
@@ -31,7 +36,7 @@ impl Rules {
             missing.join("\n")
         );
         if !self.errors.is_empty() {
-            text = format!("{text}; resolution errors: [{}]", crate::reason::aggregate(self.errors.clone()));
+            text = format!("{text}; resolution errors: [{}]", self.error());
         }
         Err(text)
     }
@@ -141,7 +146,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_in_upstreams_short_form() {
-        let held = tree!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}]);
+        let held =
+            tree!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}]);
         let wanted = tree!([
             {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]},
             {"verbs": ["get"], "nonResourceURLs": ["/x"]},

@@ -7,14 +7,20 @@ use crate::Attributes;
 use crate::explain::{Explained, NearMiss, Trial};
 use authn::Caller;
 
+/// How many bindings that did not grant are told at most.
+const MAX_TRIED: usize = 32;
 /// How many near misses are told at most: the explanation has to stay readable.
 const MAX_NEAR: usize = 16;
 
 pub fn explain(policy: &Policy, caller: &Caller, asked: &Attributes) -> Explained {
-    let mut explained = Explained::default();
+    let mut explained = Explained { generation: Some(policy.generation), ..Explained::default() };
     for grant in policy.grants(caller, &asked.namespace) {
         let rules = policy.rules_of(&grant.binding.role, &grant.binding.namespace);
         let granted = rules.and_then(|rules| rules.iter().find(|rule| rule.allows(asked)));
+        if granted.is_none() && explained.tried.len() >= MAX_TRIED {
+            explained.omitted += 1;
+            continue;
+        }
         explained.tried.push(Trial {
             binding: grant.binding.described(),
             role: grant.binding.role.to_string(),

@@ -46,7 +46,8 @@ impl Authority for Rbac {
 
     fn begin(&self) -> Later<'_, ()> {
         Box::pin(async move {
-            self.follow("clusterroles", false, Policy::clear_roles, Policy::set_role, Policy::remove_role).await;
+            self.follow("clusterroles", false, Policy::clear_roles, Policy::set_role, Policy::remove_role)
+                .await;
             self.follow("roles", true, Policy::clear_roles, Policy::set_role, Policy::remove_role).await;
             let (clear, set) = (Policy::clear_bindings, Policy::set_binding);
             self.follow("clusterrolebindings", false, clear, set, Policy::remove_binding).await;

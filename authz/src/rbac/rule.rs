@@ -37,12 +37,8 @@ impl PolicyRule {
     /// Everything on every resource, and on every path.
     pub fn everything() -> [Self; 2] {
         let star = || vec![Str::from("*")];
-        let resources = PolicyRule {
-            verbs: star(),
-            api_groups: star(),
-            resources: star(),
-            ..Self::default()
-        };
+        let resources =
+            PolicyRule { verbs: star(), api_groups: star(), resources: star(), ..Self::default() };
         [resources, PolicyRule { verbs: star(), non_resource_urls: star(), ..Self::default() }]
     }
 
@@ -172,9 +168,13 @@ mod tests {
     #[test]
     fn paths_may_end_in_stars() {
         let rule = rule(tree!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/logs/*"]}));
-        for (path, allowed) in
-            [("/healthz", true), ("/healthz/a", false), ("/logs/", true), ("/logs/a/b", true), ("/logs", false)]
-        {
+        for (path, allowed) in [
+            ("/healthz", true),
+            ("/healthz/a", false),
+            ("/logs/", true),
+            ("/logs/a/b", true),
+            ("/logs", false),
+        ] {
             assert_eq!(rule.allows(&Attributes::path("get", path)), allowed, "{path}");
         }
         assert!(!rule.allows(&Attributes { path: "/healthz".into(), ..asked("get", "deployments", "") }));

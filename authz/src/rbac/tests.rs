@@ -119,8 +119,7 @@ impl Naive {
                     "Role" => space.clone(),
                     _ => String::new(),
                 };
-                let role =
-                    self.0.get(&("role", role_space, binding.str_at(&["roleRef", "name"]).to_owned()));
+                let role = self.0.get(&("role", role_space, binding.str_at(&["roleRef", "name"]).to_owned()));
                 role.is_some_and(|role| role.list_at(&["rules"]).iter().any(|rule| rule_allows(rule, asked)))
             },
         )
@@ -263,8 +262,7 @@ async fn a_change_of_the_cluster_counts_for_the_next_decision() {
     let rbac = make(&settings).unwrap();
     rbac.begin().await;
     let jane = authn::hypothetical("jane", "", vec!["dev".to_owned()], Vec::new());
-    let asked =
-        Attributes { namespace: Str::from("a"), ..Attributes::resource("get", "", "v1", "pods") };
+    let asked = Attributes { namespace: Str::from("a"), ..Attributes::resource("get", "", "v1", "pods") };
     assert_eq!(reason(&*rbac, &jane, &asked), "");
 
     cluster.tell("rolebindings", Followed::All(vec![view_for("b")]));

@@ -92,8 +92,7 @@ fn cluster_role(line: &'static str, all: &mut Vec<Wanted>) {
         } else {
             let mut labels = Value::map();
             labels.set(&[&label], "true");
-            role.object
-                .set(&["aggregationRule"], tree!({"clusterRoleSelectors": [{"matchLabels": labels}]}));
+            role.object.set(&["aggregationRule"], tree!({"clusterRoleSelectors": [{"matchLabels": labels}]}));
         }
     }
     all.push(role);
@@ -219,7 +218,9 @@ mod tests {
         assert_eq!(edit.str_at(&["metadata", "labels", label]), "true");
         assert_eq!(
             edit.at(&["aggregationRule"]),
-            Some(&tree!({"clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}]}))
+            Some(
+                &tree!({"clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}]})
+            )
         );
     }
 }
