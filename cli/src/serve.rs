@@ -109,19 +109,11 @@ where
     let door = door.clone();
     Arc::new(move |identity| {
         let door = door.clone();
-        let groups = groups(identity);
+        let groups = controllers::groups(identity);
         let caller = authn::in_process(identity, &groups.iter().map(String::as_str).collect::<Vec<_>>());
         let agent = format!("{}/{}", agent(identity), env!("CARGO_PKG_VERSION"));
         Client::new(Arc::new(move || door.connect(caller.clone())), &agent)
     })
-}
-
-/// The groups of an identity: those of a service account, as its tokens would have them.
-fn groups(identity: &str) -> Vec<String> {
-    let account = identity.strip_prefix("system:serviceaccount:");
-    let namespace = account.and_then(|account| account.split_once(':')).map(|(namespace, _)| namespace);
-    let all = "system:serviceaccounts";
-    namespace.map_or_else(Vec::new, |namespace| vec![all.to_owned(), format!("{all}:{namespace}")])
 }
 
 /// The program that upstream has for an identity: it becomes the manager of the fields that are written.

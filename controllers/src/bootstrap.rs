@@ -1,7 +1,7 @@
 //! What every cluster begins with: the system namespaces, roles and priority classes, and the range of
 //! service addresses.
 
-mod policy;
+pub(crate) mod policy;
 mod rbac;
 
 use api::{Value, tree};

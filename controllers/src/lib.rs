@@ -24,6 +24,7 @@ mod event_recorder;
 mod garbage_collector;
 mod heads;
 mod history;
+mod identity;
 mod job;
 mod kubernetes_service;
 mod list;
@@ -50,6 +51,7 @@ mod volume_protection;
 pub use bootstrap::bootstrap;
 pub use context::Context;
 pub use event_recorder::Recorder;
+pub use identity::groups;
 
 use client::{Client, Informers};
 use list::CONTROLLERS;
@@ -80,23 +82,14 @@ pub enum Parts {
     All,
 }
 
-/// The identity under which the API server acts.
-const API_SERVER: &str = "system:apiserver";
-/// The identity that watches for all controllers.
-const WATCHER: &str = "system:kube-controller-manager";
-/// How the identities of controllers begin; their names follow.
-const SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
-
 /// Starts control loops. They end with the runtime.
 pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
-    let own = Informers::new(connect(API_SERVER));
-    let shared = Informers::new(connect(WATCHER));
+    let own = Informers::new(connect(identity::API_SERVER));
+    let shared = Informers::new(connect(identity::WATCHER));
     let heads = heads::Heads::default();
     for controller in CONTROLLERS.iter().filter(|c| parts == Parts::All || c.part == parts) {
-        let (identity, informers) = match controller.part {
-            Parts::ApiServer => (API_SERVER.to_owned(), &own),
-            Parts::All => (format!("{SERVICE_ACCOUNTS}{}", controller.name), &shared),
-        };
+        let identity = identity::of(controller);
+        let informers = if controller.part == Parts::ApiServer { &own } else { &shared };
         let client = connect(&identity);
         let recorder = Recorder::new(client.clone(), controller.name, settings.clock.clone());
         (controller.start)(&Context {
