@@ -55,10 +55,16 @@ fn split(text: &str, part: impl Fn(char) -> bool) -> (&str, &str) {
 
 fn scaled(whole: &str, fraction: &str, size: u64) -> Option<u64> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let part: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
-    // Truncates; at most one unit, which a float holds exactly enough.
+    // As many digits as fit count, scaled by a float: Go's arithmetic, which gives back what it has printed.
+    let (mut digits, mut scale) = (0_u64, 1.0_f64);
+    for digit in fraction.bytes().map(|b| u64::from(b - b'0')) {
+        if digits > (i64::MAX / 10).unsigned_abs() || digits * 10 + digit > 1 << 63 {
+            break;
+        }
+        (digits, scale) = (digits * 10 + digit, scale * 10.0);
+    }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let part = (part * size as f64) as u64;
+    let part = (digits as f64 * (size as f64 / scale)) as u64;
     whole.checked_mul(size)?.checked_add(part)
 }
 
@@ -113,6 +119,8 @@ mod tests {
             ("0", "0s"),
             ("1ns", "1ns"),
             (".5s", "500ms"),
+            ("10.00000012s", "10.00000012s"),
+            ("0.123456789012345678901234567890h", "7m24.444440444s"),
         ] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), expected);
         }

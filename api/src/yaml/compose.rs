@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::json::MAX_TREE_DEPTH;
-use libyaml_safer::{ErrorKind, Event, EventData, Mark, Parser, ScalarStyle};
+use libyaml_safer::{Encoding, ErrorKind, Event, EventData, Mark, Parser, ScalarStyle};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -44,6 +44,8 @@ pub fn compose(text: &[u8]) -> Result<Option<Rc<Node>>, Error> {
     let composed = std::panic::catch_unwind(|| {
         let mut input: &[u8] = &whole;
         let mut parser = Parser::new();
+        // Left to find out, it takes a text that begins with a byte of a mark for a broken one.
+        parser.set_encoding(Encoding::Utf8);
         parser.set_input_string(&mut input);
         let end = (whole.len() > text.len()).then_some(text.len() as u64);
         document(Composer { parser, anchors: HashMap::new(), end })
@@ -51,11 +53,13 @@ pub fn compose(text: &[u8]) -> Result<Option<Rc<Node>>, Error> {
     composed.unwrap_or_else(|_| Err(Error::new("did not find expected whitespace or line break")))
 }
 
-/// A text in UTF-16, which its first two bytes tell, as UTF-8; the tokeniser cannot read it. Others as they are.
+/// A text without its byte order mark, and one in UTF-16, which the mark tells, as UTF-8: the tokeniser does neither
+/// well.
 fn utf8(text: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     let unit: fn([u8; 2]) -> u16 = match text {
         [0xFE, 0xFF, ..] => u16::from_be_bytes,
         [0xFF, 0xFE, ..] => u16::from_le_bytes,
+        [0xEF, 0xBB, 0xBF, rest @ ..] => return Ok(Cow::Borrowed(rest)),
         _ => return Ok(Cow::Borrowed(text)),
     };
     let (pairs, rest) = text[2..].as_chunks::<2>();

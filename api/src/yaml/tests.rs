@@ -104,6 +104,8 @@ fn utf_16_is_read_by_its_first_two_bytes() {
     for text in [be, le] {
         assert_eq!(parse(&text).unwrap(), tree!({"a": "\u{1f600}"}));
     }
+    assert_eq!(parse("\u{feff}a: b".as_bytes()).unwrap(), tree!({"a": "b"}));
+    assert_eq!(parse("\u{ff91}: b".as_bytes()).unwrap(), tree!({"\u{ff91}": "b"}));
     let refused = |text: &[u8]| parse(text).unwrap_err().0;
     assert_eq!(refused(b"\xFE\xFF\0a\0"), "yaml: incomplete UTF-16 character");
     assert_eq!(refused(b"\xFE\xFF\xDC\x00\0a"), "yaml: unexpected low surrogate area");
