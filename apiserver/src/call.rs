@@ -3,6 +3,7 @@
 use crate::address::{Target, Verb};
 use crate::flow::Seat;
 use crate::audit::Trail;
+use crate::explain::Explanation;
 use crate::negotiate::Offer;
 use crate::query::Query;
 use crate::server::Server;
@@ -31,6 +32,8 @@ pub struct Call {
     pub warnings: Mutex<Vec<String>>,
     /// What the audit log learns of this request, where it is audited.
     pub trail: Option<Arc<Trail>>,
+    /// What the caller is told of the decisions, where it asked.
+    pub explanation: Option<Explanation>,
 }
 
 impl Call {

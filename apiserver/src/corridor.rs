@@ -6,6 +6,7 @@ use crate::audit::{self, Trail};
 use crate::call::Call;
 use crate::door::{Connection, HeaderView, RequestBody};
 use crate::edit::{self, collection, create, delete, patch, replace, scale};
+use crate::explain::Explanation;
 use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
@@ -28,6 +29,7 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     let is_gzip = gzip::is_accepted(&parts.headers);
     let audit_id = audit::id(&parts.headers, &server.ids);
     let audited = server.audit.as_ref().map(|audit| Trail::begin(audit, &mut parts, &audit_id));
+    let explanation = Explanation::begin(&mut parts);
     let mut marks = flow::Marks::default();
     let walked = walk(&server, &parts, body, &query, &place, &mut marks);
     let walked = audit::guarded(audited.as_ref(), walked);
@@ -47,6 +49,9 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
     marks.write(headers);
+    if let Some(explanation) = explanation {
+        explanation.write(headers);
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&audit_id) {
         headers.insert("audit-id", id);
@@ -81,6 +86,12 @@ async fn walk(
     if let Some(trail) = trail {
         trail.received(caller.as_ref().ok(), &attributes).await?;
     }
+    if let Some(explanation) = Explanation::of(parts) {
+        explanation.authenticated(server, parts).await;
+        if let Ok(caller) = &caller {
+            explanation.authorized(server, caller, &attributes).await;
+        }
+    }
     let caller = caller?;
     let seat = match server.flow.enter(server, &caller, &attributes, place, query, marks).await {
         Ok(seat) => seat,
@@ -108,6 +119,7 @@ async fn walk(
         now_secs: now.secs,
         warnings: parking_lot::Mutex::default(),
         trail: trail.cloned(),
+        explanation: Explanation::of(parts).cloned(),
     };
     resource(call, body, parts).await
 }

@@ -18,6 +18,7 @@ mod corridor;
 mod custom;
 mod documents;
 mod edit;
+mod explain;
 mod fields;
 mod flow;
 mod metadata;

@@ -162,6 +162,36 @@ impl Authenticator {
         })
     }
 
+    /// Which methods are asked about a request, and what each makes of it: `known`, `not mine` or `refused`. Why
+    /// somebody is refused is for the log alone.
+    pub async fn explain(
+        &self,
+        peer: &Peer,
+        headers: &dyn Headers,
+        path: &str,
+    ) -> Vec<(&'static str, &'static str)> {
+        if peer.component().is_some() {
+            return vec![("in-process", "known")];
+        }
+        let credentials = Credentials { peer, headers, path, audiences: &self.api_audiences };
+        let mut asked = Vec::new();
+        for method in &self.methods {
+            if method.name() == anonymous::NAME && asked.iter().any(|(_, verdict)| *verdict == "refused") {
+                break;
+            }
+            let verdict = match method.judge(&credentials).await {
+                Verdict::Known { .. } => "known",
+                Verdict::NotMine => "not mine",
+                Verdict::Refused(_) => "refused",
+            };
+            asked.push((method.name(), verdict));
+            if verdict == "known" {
+                break;
+            }
+        }
+        asked
+    }
+
     /// Whose credentials these are, also for others than this API server.
     pub async fn recognize(&self, credentials: &Credentials<'_>) -> Result<Recognized, Refusal> {
         if let Some(component) = credentials.peer.component() {

@@ -3,11 +3,13 @@
 mod admission;
 mod audit;
 mod authentication;
+mod explain;
 mod flow;
 
 pub use admission::Admission;
 pub use audit::Audit;
 pub use authentication::Authentication;
+pub use explain::Explain;
 pub use flow::Flow;
 
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +37,8 @@ pub enum Command {
     Apiserver(Cluster),
     /// Print a kubeconfig for a user of the cluster
     Kubeconfig(Kubeconfig),
+    /// Say why somebody may do something, or may not
+    Explain(Explain),
     /// Print the version
     Version,
 }

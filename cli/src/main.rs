@@ -4,6 +4,7 @@
 //! that fails says why in one line; exit code 1 is a failure, 2 a misuse.
 
 mod data_dir;
+mod explain;
 mod flags;
 mod kubeconfig;
 mod logs;
@@ -34,6 +35,11 @@ fn main() -> ExitCode {
         }
         Command::Apiserver(cluster) => up::run(&cluster, Parts::ApiServer, started),
         Command::Kubeconfig(command) => kubeconfig::run(&command),
+        Command::Explain(command) => match explain::run(&command) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
         Command::Version => version::run(),
     };
     match done {

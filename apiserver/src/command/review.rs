@@ -43,7 +43,7 @@ async fn answer_of(call: &Call, input: Input) -> Result<Value, Status> {
             "status": {"userInfo": user_info(call.permit.caller())}
         })),
         "TokenReview" => token::review(call, object).await,
-        "SelfSubjectRulesReview" => access::rules(call, &object).await,
+        "SelfSubjectRulesReview" => access::rules(call, &object),
         _ => Ok(access::review(call, object).await),
     }
 }

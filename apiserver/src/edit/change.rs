@@ -2,7 +2,9 @@
 //! are all changes; this is their one retry loop.
 
 use super::create::{is_of_kind, refuse_as};
-use super::{Refused, Written, admission_check, admit, commit, settle_namespace, store_failure, tidy, warn};
+use super::{
+    Refused, Written, admission_check, admit, commit, escalation, settle_namespace, store_failure, tidy, warn,
+};
 use crate::call::Call;
 use crate::{claim, metadata, stored};
 use admission::{Charges, Operation};
@@ -136,6 +138,7 @@ impl Change<'_> {
         admit(call, Operation::Update, self.name, Some(&mut new), Some(&old), self.dry_run)
             .await
             .map_err(Refused::Failed)?;
+        escalation::check(call, &new, Some(&old)).await.map_err(Refused::Failed)?;
         merge::keep_times(&old, &mut new);
         let mut claims =
             claim::make(call, &mut new, Some(&old), self.dry_run).await.map_err(Refused::Failed)?;

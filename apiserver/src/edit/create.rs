@@ -1,6 +1,6 @@
 //! Create: a new object, by POST, or by PUT or apply to a name that does not exist yet.
 
-use super::{Refused, Written, admission_check, admit, commit, refuse, settle_namespace, tidy, warn};
+use super::{Refused, Written, admission_check, admit, commit, escalation, refuse, settle_namespace, tidy, warn};
 use crate::call::{Call, rest};
 use crate::query::{OptionsKind, WriteOptions};
 use crate::{body, claim, fields, metadata, stored};
@@ -51,6 +51,7 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
     stored::convert(&*call.kind, &mut obj, call.version(), &call.info().storage_version.clone())?;
     let name = Call::name_of(&obj).to_owned();
     admit(call, Operation::Create, &name, Some(&mut obj), None, dry_run).await?;
+    escalation::check(call, &obj, None).await?;
     metadata::fill_created(&mut obj, &call.server.ids.uuid(), &call.now);
     call.kind.prepare_create(&mut obj, &call.cx());
     if call.info().generation {

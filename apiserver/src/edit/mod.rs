@@ -7,6 +7,7 @@ pub mod collection;
 pub mod create;
 pub mod delete;
 pub mod delete_options;
+mod escalation;
 pub mod patch;
 pub mod replace;
 pub mod scale;
