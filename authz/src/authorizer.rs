@@ -185,9 +185,19 @@ impl Authorizer {
 
     /// The rules that apply to `caller` in a namespace, of all authorities that can list theirs.
     pub fn rules(&self, caller: &Caller, namespace: &str) -> Rules {
+        self.rules_of(caller, namespace, |_| true)
+    }
+
+    /// The rules that `caller` holds by roles: what may be given to others.
+    pub fn held(&self, caller: &Caller, namespace: &str) -> Rules {
+        self.rules_of(caller, namespace, |name| name == rbac::NAME)
+    }
+
+    fn rules_of(&self, caller: &Caller, namespace: &str, wanted: fn(&str) -> bool) -> Rules {
         let mut all = Rules::default();
-        for rules in self.authorities.load().iter().filter_map(|authority| authority.rules(caller, namespace))
-        {
+        let authorities = self.authorities.load();
+        let wanted = authorities.iter().filter(|authority| wanted(authority.name()));
+        for rules in wanted.filter_map(|authority| authority.rules(caller, namespace)) {
             all.rules.extend(rules.rules);
             all.errors.extend(rules.errors);
             all.incomplete |= rules.incomplete;

@@ -46,7 +46,7 @@ async fn may(call: &Call, verb: &str, resource: &str, name: &str) -> bool {
 
 /// What the caller holds where the object is.
 fn held(call: &Call) -> Rules {
-    call.server.authorizer.rules(call.permit.caller(), call.namespace())
+    call.server.authorizer.held(call.permit.caller(), call.namespace())
 }
 
 fn forbidden(call: &Call, object: &Value, why: &str) -> Status {

@@ -11,7 +11,7 @@ mod rules;
 
 pub use references::{pod_config_maps, pod_secrets};
 
-use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings};
+use crate::{Attributes, Authority, Decision, Reason, Rules, Ruling, Settings};
 use api::Reader;
 use authn::Caller;
 use graph::{Graph, Sort};
@@ -61,6 +61,13 @@ impl Authority for Node {
             self.followed.get_or_init(|| follow::follow(&*self.reader, &self.graph)).await;
             self.judge(node, asked)
         }))
+    }
+
+    /// What a node may do depends on what is on it.
+    fn rules(&self, caller: &Caller, _: &str) -> Option<Rules> {
+        node_name(caller.name(), caller.groups())?;
+        let errors = vec!["node authorizer does not support user rule resolution".to_owned()];
+        Some(Rules { errors, incomplete: true, ..Rules::default() })
     }
 }
 

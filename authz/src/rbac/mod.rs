@@ -22,6 +22,8 @@ use policy::Policy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// As upstream names it.
+pub const NAME: &str = "RBAC";
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 struct Rbac {
@@ -37,7 +39,7 @@ pub(crate) fn make(settings: &Settings) -> Result<Box<dyn Authority>, String> {
 
 impl Authority for Rbac {
     fn name(&self) -> &'static str {
-        "RBAC"
+        NAME
     }
 
     fn decide<'a>(&'a self, caller: &'a Caller, asked: &'a Attributes) -> Ruling<'a> {

@@ -201,6 +201,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_covered_allows_nothing_new(
+        held in prop::collection::vec(rule(), 0..4),
+        wanted in prop::collection::vec(rule(), 0..3),
+        questions in prop::collection::vec(question(), 1..40),
+    ) {
+        let read = |rules: &[Value]| rules.iter().map(PolicyRule::from_value).collect::<Vec<_>>();
+        let (held, wanted) = (read(&held), read(&wanted));
+        let missing = uncovered(&held, &wanted);
+        for (_, asked) in &questions {
+            let gained = |rules: &[PolicyRule]| rules.iter().any(|rule| rule.allows(asked));
+            // What is granted is held, or told to be missing.
+            prop_assert!(!gained(&wanted) || gained(&held) || gained(&missing), "{:?}", asked);
+        }
+    }
+
+    #[test]
     fn a_policy_that_loses_everything_keeps_nothing(changes in prop::collection::vec(change(), 1..30)) {
         let mut policy = Policy::default();
         changes.iter().for_each(|change| apply(&mut policy, change));
