@@ -26,7 +26,8 @@ pub fn of(controller: &Controller) -> String {
 /// The groups of an identity: those of a service account, as its tokens would have them; none for other users.
 pub fn groups(identity: &str) -> Vec<String> {
     let account = identity.strip_prefix(SERVICE_ACCOUNT).and_then(|account| account.split_once(':'));
-    let groups = |(namespace, _)| vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
+    let groups =
+        |(namespace, _)| vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
     account.map_or_else(Vec::new, groups)
 }
 
@@ -40,7 +41,9 @@ mod tests {
     fn known() -> Vec<[String; 3]> {
         let bindings = policy::wanted().into_iter().filter(|wanted| wanted.plural == "clusterrolebindings");
         let subjects = bindings.flat_map(|binding| binding.object.list_at(&["subjects"]).to_vec());
-        subjects.map(|subject| ["kind", "namespace", "name"].map(|f| subject.str_at(&[f]).to_owned())).collect()
+        subjects
+            .map(|subject| ["kind", "namespace", "name"].map(|f| subject.str_at(&[f]).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -63,6 +66,9 @@ mod tests {
             assert_eq!(groups.is_empty(), controller.part == Parts::ApiServer, "{identity}");
         }
         assert!(groups(WATCHER).is_empty());
-        assert_eq!(groups("system:serviceaccount:a:b"), ["system:serviceaccounts", "system:serviceaccounts:a"]);
+        assert_eq!(
+            groups("system:serviceaccount:a:b"),
+            ["system:serviceaccounts", "system:serviceaccounts:a"]
+        );
     }
 }

@@ -130,10 +130,10 @@ async fn report(client: &Client, namespace: &Value, remaining: &Remaining) -> Re
     if namespace.at(&["status", "conditions"]) == Some(&conditions) {
         return Ok(());
     }
-    let patch = tree!({"status": {"conditions": conditions}});
-    let name = namespace.str_at(&["metadata", "name"]);
+    let mut wanted = namespace.clone();
+    wanted.set(&["status", "conditions"], conditions);
     let namespaces = Resource::cluster("", "v1", "namespaces");
-    match client.merge_patch(&namespaces, "", name, "status", &patch).await {
+    match client.update_lens(&namespaces, "", "status", &wanted).await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }

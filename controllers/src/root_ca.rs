@@ -1,7 +1,7 @@
 //! root-ca-cert-publisher: every active namespace has a ConfigMap `kube-root-ca.crt` with the CA of the API server.
 
 use crate::service_account::{follow_namespaces, is_active, is_leaving};
-use crate::{Context, reconcile, resources};
+use crate::{Context, identity, reconcile, resources};
 use api::tree;
 use client::{Informer, WorkQueue};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub fn start(context: &Context<'_>) {
     let namespaces = follow_namespaces(context, &queue);
     let changed = queue.clone();
     let follower = Informer::start(
-        client.clone(),
+        (context.connect)(identity::WATCHER),
         maps.clone(),
         "fieldSelector=metadata.name%3Dkube-root-ca.crt",
         Arc::new(move |old, new| {

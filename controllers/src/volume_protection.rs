@@ -3,7 +3,7 @@
 
 use crate::reconcile::{self, Outcome, unless_gone};
 use crate::{Context, owner, pods, resources};
-use api::{Value, tree};
+use api::Value;
 use client::{Client, Informer, Resource, WorkQueue, key_of};
 use std::sync::Arc;
 
@@ -85,17 +85,17 @@ async fn release(
         return Ok(());
     }
     finalizers.retain(|f| f.as_str() != Some(finalizer));
-    let meta = |field: &str| object.str_at(&["metadata", field]);
-    let mut patch = tree!({"metadata": {"resourceVersion": meta("resourceVersion")}});
-    patch.set(&["metadata", "finalizers"], Value::List(finalizers));
+    let mut wanted = object.clone();
+    wanted.set(&["metadata", "finalizers"], Value::List(finalizers));
     tracing::debug!(object = key_of(object), finalizer, "nobody uses it any more");
-    unless_gone(client.merge_patch(resource, meta("namespace"), meta("name"), "", &patch).await)?;
+    unless_gone(client.update(resource, object.str_at(&["metadata", "namespace"]), &wanted).await)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::tree;
 
     #[test]
     fn a_claim_is_in_use_while_a_scheduled_pod_is_not_finished() {
