@@ -1,7 +1,7 @@
 //! One request on a resource, after the permit: everything the edits and reads need to know of it.
 
 use crate::address::{Target, Verb};
-use crate::flow::Seat;
+use crate::flow::{Pace, Seat};
 use crate::audit::Trail;
 use crate::explain::Explanation;
 use crate::negotiate::Offer;
@@ -122,6 +122,11 @@ impl Call {
 
     pub fn user_agent(&self) -> &str {
         self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The pace of long work for this request.
+    pub fn pace(&self) -> Pace {
+        self.server.flow.turns().pace(self.permit.caller().name())
     }
 
     /// Who owns the fields that this write sets: the manager named, or the first part of the user agent.

@@ -43,9 +43,11 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     if let Some(trail) = audited {
         answer = trail.answered(answer).await;
     }
+    let pace = || server.flow.turns().pace_of(marks.caller);
     if is_gzip {
-        answer = gzip::compress(answer).await;
+        answer = gzip::compress(answer, pace()).await;
     }
+    answer = answer::long::send(answer, pace);
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
     marks.write(headers);
@@ -214,10 +216,10 @@ async fn list_or_watch(call: Call, form: Form) -> Result<Answer, Status> {
     }
     if let Some(objects) = call.kind.unstored() {
         let objects = Selection::read(&call, &options)?.pick(&call, objects);
-        return answer::list::unstored(&call, form, objects);
+        return answer::list::unstored(&call, form, objects).await;
     }
     let list = read::select(&call, &options).await?;
-    answer::list::list(&call, form, &list)
+    answer::list::list(call, form, list).await
 }
 
 async fn scaled(
@@ -244,7 +246,7 @@ async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer,
         Verb::Delete => deleted(call, form, delete::delete(call, bytes).await?),
         Verb::DeleteCollection => {
             let deleted = collection::delete_collection(call, bytes).await?;
-            answer::list::deleted(call, form, deleted.revision, deleted.objects)
+            answer::list::deleted(call, form, deleted.revision, deleted.objects).await
         }
         Verb::List | Verb::Watch => Err(Status::internal("a list went the way of objects")),
     }

@@ -112,10 +112,11 @@ mod tests {
             authorizer: Authorizer::new(&authz::Settings::new(clock.clone())).unwrap(),
             admission: Chain::new(&admission::Settings::new(clock.clone()), &[], &[]).unwrap(),
             audit: None,
+            encryption: None,
             flow: crate::flow::Settings::default(),
             clock,
             ids: Ids::system(),
-            signer: None,
+            tokens: None,
             drain: Drain::new(),
         }))
     }

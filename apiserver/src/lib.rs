@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod door;
+pub mod encryption;
 
 mod address;
 mod answer;
@@ -35,7 +36,7 @@ mod stored;
 mod stream;
 mod watch;
 
-pub use command::signer::Signer;
+pub use command::issuer::TokenIssuer;
 pub use corridor::serve;
 pub use custom::follow as follow_custom_kinds;
 pub use flow::Settings as FlowSettings;

@@ -38,7 +38,7 @@ impl Objects {
         }))
     }
 
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }
 

@@ -19,6 +19,8 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3);
 const TOKEN: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 /// How many entries are looked at in one go when a limit and a selector are given.
 const SELECT_BATCH: usize = 2_000;
+/// How many of them between two looks at the time.
+const LOOKS: usize = 64;
 
 /// A list, or a page of one.
 pub struct List {
@@ -93,6 +95,7 @@ pub async fn select(call: &Call, options: &ListOptions) -> Result<List, Status> 
     let selection = Selection::read(call, options)?;
     let place = place(call, options).await?;
     let mut list = List { entries: Vec::new(), revision: 0, continue_token: String::new(), remaining: None };
+    let mut pace = call.pace();
     let (mut at, mut start) = (place.at, place.start);
     loop {
         let batch = if options.limit == 0 { 0 } else { batch_size(&selection, options.limit) };
@@ -103,6 +106,13 @@ pub async fn select(call: &Call, options: &ListOptions) -> Result<List, Status> 
         at = Some(page.revision);
         let mut last = None;
         for (i, entry) in page.entries.iter().enumerate() {
+            if let Some(why) = entry.fault() {
+                let key = api::quote(&entry.key.full());
+                return Err(Status::internal(format!("unable to transform key {key}: {why}")));
+            }
+            if i % LOOKS == LOOKS - 1 {
+                pace.step().await;
+            }
             if !selection.is_everything() && !selection.matches(&*stored::facts(&*call.kind, entry)?) {
                 continue;
             }

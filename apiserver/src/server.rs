@@ -1,7 +1,8 @@
 //! The server: what all requests share.
 
 use crate::audit::Audit;
-use crate::command::signer::Signer;
+use crate::encryption::Encryption;
+use crate::command::issuer::TokenIssuer;
 use crate::documents::Documents;
 use crate::door::Drain;
 use crate::flow::{self, Flow};
@@ -18,20 +19,46 @@ use stdx::{Clock, Ids};
 use store::Store;
 
 /// What all requests share. The objects are its own: `server.find(…)`, `server.registry()`.
+///
+/// Whoever has a server can send it requests, and no more. Its store is not to be reached
+///
+/// ```compile_fail,E0616
+/// async fn write(server: &apiserver::Server, txn: store::Txn) {
+///     server.store.commit(txn).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// async fn write(server: &apiserver::Server, txn: store::Txn) {
+///     server.store().commit(txn).await;
+/// }
+/// ```
+///
+/// and edits, which write, are made of a `Call`, which holds the `Permit`; neither is known outside.
+///
+/// ```compile_fail,E0603
+/// use apiserver::edit::commit;
+/// ```
+///
+/// ```compile_fail,E0603
+/// use apiserver::call::Call;
+/// ```
 pub struct Server {
     objects: Objects,
-    pub store: Store,
+    pub(crate) store: Store,
     pub authenticator: Authenticator,
     pub authorizer: Authorizer,
     pub admission: Chain,
     /// Tells what happens, where somebody wants to know.
     pub audit: Option<Arc<Audit>>,
+    /// Seals what rests in the store, where something is to be sealed.
+    pub encryption: Option<Arc<Encryption>>,
     /// Who may be at work now, and who waits.
     pub flow: Flow,
     pub clock: Clock,
     pub ids: Ids,
-    /// Signs the tokens of service accounts, when there is a key.
-    pub signer: Option<Signer>,
+    /// Issues tokens of service accounts, when there is a key.
+    pub tokens: Option<TokenIssuer>,
     pub metrics: Metrics,
     pub documents: Documents,
     drain: Drain,
@@ -46,12 +73,14 @@ pub struct Rooms {
     pub admission: Chain,
     /// Without one nothing is audited.
     pub audit: Option<Arc<Audit>>,
+    /// The same that the store was opened with.
+    pub encryption: Option<Arc<Encryption>>,
     /// How many requests may be at work.
     pub flow: flow::Settings,
     pub clock: Clock,
     pub ids: Ids,
-    /// Signs the tokens of service accounts; without one there are none.
-    pub signer: Option<Signer>,
+    /// Issues tokens of service accounts; without it there are none.
+    pub tokens: Option<TokenIssuer>,
     pub drain: Drain,
 }
 
@@ -65,7 +94,7 @@ impl Deref for Server {
 
 impl Server {
     pub fn new(rooms: Rooms) -> Self {
-        let Rooms { objects, authenticator, authorizer, admission, audit, flow, clock, ids, signer, drain } = rooms;
+        let Rooms { objects, authenticator, authorizer, admission, audit, encryption, flow, clock, ids, tokens, drain } = rooms;
         Server {
             store: objects.store().clone(),
             objects,
@@ -73,10 +102,11 @@ impl Server {
             authorizer,
             admission,
             audit,
+            encryption,
             flow: Flow::new(&flow, clock.clone()),
             clock,
             ids,
-            signer,
+            tokens,
             metrics: Metrics::default(),
             documents: Documents::default(),
             drain,

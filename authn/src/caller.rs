@@ -12,21 +12,57 @@ use std::sync::Arc;
 ///
 /// Putting one together elsewhere does not compile, neither from its parts
 ///
-/// ```compile_fail
+/// ```compile_fail,E0423
 /// let identity = authn::in_process("system:kube-scheduler", &[]);
 /// let caller = authn::Caller(std::sync::Arc::new(identity));
 /// ```
 ///
 /// nor from nothing
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// let caller = authn::Caller::default();
+/// ```
+///
+/// nor from a text, as a request would bring it,
+///
+/// ```compile_fail,E0277
+/// let caller: authn::Caller = "system:admin".parse().unwrap();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let caller: authn::Caller = "system:admin".into();
 /// ```
 ///
 /// nor through the constructor of this crate.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0624
 /// let caller = authn::Caller::new("admin", vec!["system:masters".to_owned()]);
+/// ```
+///
+/// Nor can one that is there be changed: its parts are not to be seen,
+///
+/// ```compile_fail,E0616
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let identity = caller.0;
+/// ```
+///
+/// what is shown of them is not to be written,
+///
+/// ```compile_fail,E0596
+/// let caller = authn::in_process("system:kube-scheduler", &["a"]);
+/// caller.groups()[0].push_str("system:masters");
+/// ```
+///
+/// and what changes one is for this crate alone.
+///
+/// ```compile_fail,E0624
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let caller = caller.with_uid("1".to_owned());
+/// ```
+///
+/// ```compile_fail,E0624
+/// let caller = authn::in_process("system:kube-scheduler", &[]);
+/// let caller = caller.with_extra("scopes", vec!["all".to_owned()]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(Arc<Identity>);
@@ -81,6 +117,11 @@ impl Caller {
 
     pub(crate) fn with_extra(mut self, key: &str, values: Vec<String>) -> Self {
         Arc::make_mut(&mut self.0).extra.push((key.to_owned(), values));
+        self
+    }
+
+    pub(crate) fn with_group(mut self, group: &str) -> Self {
+        Arc::make_mut(&mut self.0).groups.push(group.to_owned());
         self
     }
 

@@ -21,18 +21,47 @@ use authn::Caller;
 /// ```compile_fail
 /// let caller = authn::in_process("system:kube-scheduler", &[]);
 /// let asked = authz::Attributes::resource("list", "", "v1", "pods");
-/// let permit = authz::Permit { caller, attributes: asked, reason: authz::Reason::NONE };
+/// let permit = authz::Permit { caller, attributes: asked };
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0624
 /// let caller = authn::in_process("system:kube-scheduler", &[]);
 /// let asked = authz::Attributes::resource("list", "", "v1", "pods");
-/// let permit = authz::Permit::new(caller, asked, authz::Reason::NONE);
+/// let permit = authz::Permit::new(caller, asked);
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
+/// let permit = authz::Permit::default();
+/// ```
+///
+/// One permit is not to become two,
+///
+/// ```compile_fail,E0599
 /// fn twice(permit: authz::Permit) -> (authz::Permit, authz::Permit) {
 ///     (permit.clone(), permit)
+/// }
+/// ```
+///
+/// nor one for something else,
+///
+/// ```compile_fail,E0616
+/// fn more(mut permit: authz::Permit) -> authz::Permit {
+///     permit.attributes.verb = "delete".into();
+///     permit
+/// }
+/// ```
+///
+/// ```compile_fail,E0594
+/// fn more(permit: &mut authz::Permit) {
+///     permit.attributes().verb = "delete".into();
+/// }
+/// ```
+///
+/// nor one for somebody else.
+///
+/// ```compile_fail,E0451
+/// fn given_away(permit: authz::Permit, caller: authn::Caller) -> authz::Permit {
+///     authz::Permit { caller, ..permit }
 /// }
 /// ```
 #[derive(Debug)]

@@ -2,15 +2,21 @@
 
 mod admission;
 mod audit;
+mod encryption;
 mod authentication;
+pub mod authorization;
 mod explain;
 mod flow;
+mod service_accounts;
 
 pub use admission::Admission;
 pub use audit::Audit;
+pub use encryption::Encryption;
 pub use authentication::Authentication;
+pub use authorization::Authorization;
 pub use explain::Explain;
 pub use flow::Flow;
+pub use service_accounts::ServiceAccounts;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -74,11 +80,15 @@ pub struct Cluster {
     #[command(flatten)]
     pub authentication: Authentication,
     #[command(flatten)]
+    pub authorization: Authorization,
+    #[command(flatten)]
     pub admission: Admission,
     #[command(flatten)]
     pub flow: Flow,
     #[command(flatten)]
     pub audit: Audit,
+    #[command(flatten)]
+    pub encryption: Encryption,
 }
 
 #[derive(Clone, Debug, Args)]

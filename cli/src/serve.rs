@@ -6,7 +6,7 @@ use anyhow::Context;
 use api::{Network, Reader};
 use apiserver::audit::Audit;
 use apiserver::door::{Body, Door, Drain, RequestBody, ServerTls};
-use apiserver::{Objects, Outward, Rooms, Server, Signer};
+use apiserver::{Objects, Outward, Rooms, Server};
 use authn::Authenticator;
 use authz::Authorizer;
 use certs::Pki;
@@ -14,7 +14,7 @@ use client::Client;
 use controllers::Parts;
 use http::{Request, Response};
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use stdx::{Clock, Ids};
 use store::{Backend, Store, StoreConfig};
@@ -43,14 +43,26 @@ pub struct Order<'a> {
 pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Running> {
     let Order { pki, backend, clock, parts, flags } = order;
     let endpoint = listener.local_addr().context("cannot tell where we listen")?;
-    let config = StoreConfig { backend, clock: clock.clone(), ..StoreConfig::memory() };
+    let encryption = flags.encryption.open().await.map_err(anyhow::Error::msg)?;
+    let seal = encryption.clone().map(|encryption| encryption as Arc<dyn store::Seal>);
+    let config = StoreConfig { backend, clock: clock.clone(), seal, ..StoreConfig::memory() };
     let store = Store::open(config).await?;
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
-    let server = Arc::new(Server::new(rooms(pki, flags, store.clone(), clock.clone(), drain.clone())?));
+    let mut rooms = rooms(
+        (pki, flags, parts),
+        endpoint,
+        store.clone(),
+        clock.clone(),
+        drain.clone(),
+    )?;
+    rooms.encryption = encryption;
+    let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
     server.authorizer.begin().await;
+    server.admission.begin().await;
     server.follow_flow_control().await;
+    follow_configurations(flags, &server)?;
     let audit = server.audit.clone();
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
@@ -68,16 +80,22 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     Ok(Running { drain, listening, drained, tls, store, audit })
 }
 
-fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -> anyhow::Result<Rooms> {
+fn rooms(
+    (pki, flags, parts): (&Pki, &Cluster, Parts),
+    endpoint: SocketAddr,
+    store: Store,
+    clock: Clock,
+    drain: Drain,
+) -> anyhow::Result<Rooms> {
     let objects = Objects::new(store);
     let reader: Arc<dyn Reader> = Arc::new(objects.clone());
-    let client_cas = vec![pki.ca.certificate_der().to_vec().into()];
     let network: Arc<dyn Network> = Arc::new(Outward::default());
     let mut who = authn::Settings::new(clock.clone());
-    (who.client_cas, who.reader, who.network) = (client_cas, reader.clone(), network.clone());
-    flags.authentication.settle(&mut who)?;
+    (who.reader, who.network) = (reader.clone(), network.clone());
+    flags.authentication.settle(&mut who, pki, parts == Parts::All)?;
     let mut may = authz::Settings::new(clock.clone());
     (may.reader, may.network) = (reader.clone(), network.clone());
+    may.configuration = flags.authorization.configuration()?;
     let mut policy = admission::Settings::new(clock.clone());
     (policy.reader, policy.network) = (reader, network.clone());
     flags.admission.settle(&mut policy)?;
@@ -92,12 +110,27 @@ fn rooms(pki: &Pki, flags: &Cluster, store: Store, clock: Clock, drain: Drain) -
         )
         .map_err(anyhow::Error::msg)?,
         audit: flags.audit.open(network, clock.clone()).map_err(anyhow::Error::msg)?,
+        encryption: None,
         flow: flags.flow.settings(flags.threads)?,
         clock,
         ids: Ids::system(),
-        signer: Some(Signer::from_pem(&pki.service_account.private_pem).map_err(anyhow::Error::msg)?),
+        tokens: Some(flags.authentication.service_accounts.issuer(pki, endpoint)?),
         drain,
     })
+}
+
+/// Lets configurations in files take effect when they change.
+fn follow_configurations(flags: &Cluster, server: &Arc<Server>) -> anyhow::Result<()> {
+    if let Some(path) = &flags.authorization.authorization_config {
+        let server = server.clone();
+        let apply = move |text: &[u8]| {
+            let configuration = crate::flags::authorization::parse(text)?;
+            server.authorizer.reload(configuration).map(drop).map_err(anyhow::Error::msg)
+        };
+        let current = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        crate::follow_file::follow(path, current, apply)?;
+    }
+    Ok(())
 }
 
 /// Clients in this process, each with the identity it is made for.

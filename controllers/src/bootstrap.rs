@@ -4,6 +4,7 @@
 pub(crate) mod policy;
 mod rbac;
 
+use crate::flow_control;
 use api::{Value, tree};
 use client::{Client, Error, Resource};
 
@@ -17,6 +18,7 @@ pub async fn bootstrap(client: &Client) -> Result<(), Error> {
         ensure(client, &resource, tree!({"metadata": {"name": name}})).await?;
     }
     rbac::reconcile(client).await?;
+    flow_control::ensure(client).await?;
     let classes = Resource::cluster("scheduling.k8s.io", "v1", "priorityclasses");
     for (name, value, description) in [
         (

@@ -21,6 +21,7 @@ mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod event_recorder;
+mod flow_control;
 mod garbage_collector;
 mod heads;
 mod history;

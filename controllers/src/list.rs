@@ -1,12 +1,12 @@
 //! The list of all control loops.
 
-use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 use crate::{
     Context, Parts, cluster_role_aggregation, cron_job, custom_resource_definition, daemon_set, deployment,
-    disruption, endpoint_slice, endpoints, garbage_collector, job, kubernetes_service, namespace, pod_gc,
-    replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, ttl_after_finished,
-    volume_protection,
+    disruption, endpoint_slice, endpoints, flow_control, garbage_collector, job, kubernetes_service,
+    namespace, pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set,
+    ttl_after_finished, volume_protection,
 };
+use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 
 /// One control loop: its name (which also is its service account and what its events say) and how it starts.
 pub struct Controller {
@@ -27,6 +27,7 @@ pub const CONTROLLERS: &[Controller] = &[
         part: Parts::ApiServer,
         start: custom_resource_definition::start,
     },
+    Controller { name: "flow-control", part: Parts::ApiServer, start: flow_control::start },
     controller("namespace-controller", namespace::start),
     controller("root-ca-cert-publisher", root_ca::start),
     controller("service-account-controller", service_account::start),

@@ -1,34 +1,37 @@
-//! Lists. As plain JSON the items' bytes are spliced together; other forms are made from trees.
+//! Lists. As plain JSON the items' bytes are spliced together (`splice`); other forms are made from trees.
 
-use super::{Answer, bytes_of, go_type, partial, table, tree, without_type};
+use super::{Answer, bytes_of, go_type, partial, splice, table, tree, without_type};
 use crate::call::Call;
+use crate::flow::Pace;
 use crate::negotiate::{Form, Media, Shape};
 use crate::read::List;
 use crate::stored;
 use api::{Map, Status, Value, json, proto, schema, tree as object};
-use std::sync::Arc;
-use store::Entry;
 
 /// The answer to a list.
-pub fn list(call: &Call, form: Form, list: &List) -> Result<Answer, Status> {
+pub async fn list(call: Call, form: Form, list: List) -> Result<Answer, Status> {
     let meta = partial::list_meta(&list.revision.to_string(), &list.continue_token, list.remaining);
     if form.media == Media::Json && form.shape == Shape::Whole && !form.pretty {
-        return spliced(call, &meta, list);
+        return splice::list(call, &meta, list).await;
     }
+    let mut pace = call.pace();
     if form.media == Media::Protobuf
         && form.shape == Shape::Whole
-        && let Some(bytes) = messages(call, &meta, list)
+        && let Some(bytes) = messages(&call, &meta, &list, &mut pace).await
     {
         return Ok(bytes_of(200, form.media.content_type(), bytes.into()));
     }
     let objects = list.entries.iter().map(|entry| stored::decode(&*call.kind, entry));
-    of_objects(call, form, meta, objects)
+    of_objects(&call, form, meta, objects, &mut pace).await
 }
 
 /// The list in its protobuf envelope, from the items' stored messages; nothing where they cannot be copied.
-fn messages(call: &Call, meta: &Value, list: &List) -> Option<Vec<u8>> {
-    let message = |entry: &Arc<Entry>| stored::message(&*call.kind, entry, call.version());
-    let items = list.entries.iter().map(message).collect::<Option<Vec<_>>>()?;
+async fn messages(call: &Call, meta: &Value, list: &List, pace: &mut Pace) -> Option<Vec<u8>> {
+    let mut items = Vec::with_capacity(list.entries.len());
+    for entry in &list.entries {
+        items.push(stored::message(&*call.kind, entry, call.version())?);
+        pace.step().await;
+    }
     let ty = schema::builtin().find("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")?;
     let meta = proto::encode(schema::builtin(), ty, meta);
     let raw = proto::list(&meta, items.iter().map(Vec::as_slice));
@@ -37,26 +40,27 @@ fn messages(call: &Call, meta: &Value, list: &List) -> Option<Vec<u8>> {
 }
 
 /// A list of objects in the stored version that are not in the store any more (the answer to deleting a collection).
-pub fn deleted(call: &Call, form: Form, revision: u64, objects: Vec<Value>) -> Result<Answer, Status> {
+pub async fn deleted(call: &Call, form: Form, revision: u64, objects: Vec<Value>) -> Result<Answer, Status> {
     let meta = partial::list_meta(&revision.to_string(), "", None);
-    of_objects(call, form, meta, objects.into_iter().map(Ok))
+    of_objects(call, form, meta, objects.into_iter().map(Ok), &mut call.pace()).await
 }
 
 /// A list of objects that are not in the store at all.
-pub fn unstored(call: &Call, form: Form, objects: Vec<Value>) -> Result<Answer, Status> {
-    of_objects(call, form, Value::map(), objects.into_iter().map(Ok))
+pub async fn unstored(call: &Call, form: Form, objects: Vec<Value>) -> Result<Answer, Status> {
+    of_objects(call, form, Value::map(), objects.into_iter().map(Ok), &mut call.pace()).await
 }
 
-fn of_objects(
+async fn of_objects(
     call: &Call,
     form: Form,
     meta: Value,
-    objects: impl Iterator<Item = Result<Value, Status>>,
+    objects: impl Iterator<Item = Result<Value, Status>> + Send,
+    pace: &mut Pace,
 ) -> Result<Answer, Status> {
     match form.shape {
         Shape::Whole => {
             let objects = objects.map(|obj| stored::to_version(&*call.kind, obj?, call.version()));
-            let items = objects.map(|obj| obj.map(|obj| item(call, obj))).collect::<Result<Vec<_>, _>>()?;
+            let items = collect(objects.map(|obj| obj.map(|obj| item(call, obj))), pace).await?;
             tree(form, 200, &whole(call, meta, items))
         }
         Shape::PartialList(version) => {
@@ -65,7 +69,7 @@ fn of_objects(
             let list = object!({
                 "kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": meta, "items": null
             });
-            filled(form, list, "items", items)
+            filled(form, list, "items", items, pace).await
         }
         Shape::Partial(_) => {
             let what = go_type(call, "List");
@@ -77,25 +81,26 @@ fn of_objects(
             let options = table::Options::read(&call.query)?;
             let rows = objects.map(|obj| table::row(call, version, obj?, options.include));
             let table = table::table(version, meta, Some(table::columns(&*call.kind)), Vec::new());
-            filled(form, table, "rows", rows)
+            filled(form, table, "rows", rows, pace).await
         }
     }
 }
 
 /// A list whose last field is still to be filled. As plain JSON each item is written as soon as it is made, so that no
 /// more than one of them is held as a tree.
-fn filled(
+async fn filled(
     form: Form,
     mut outer: Value,
     field: &str,
-    items: impl Iterator<Item = Result<Value, Status>>,
+    items: impl Iterator<Item = Result<Value, Status>> + Send,
+    pace: &mut Pace,
 ) -> Result<Answer, Status> {
     let mut items = items.peekable();
     if items.peek().is_none() {
         return tree(form, 200, &outer);
     }
     if form.media != Media::Json || form.pretty {
-        outer.set(&[field], Value::List(items.collect::<Result<Vec<_>, _>>()?));
+        outer.set(&[field], Value::List(collect(items, pace).await?));
         return tree(form, 200, &outer);
     }
     outer.set(&[field], Value::List(Vec::new()));
@@ -106,9 +111,22 @@ fn filled(
             out.push(b',');
         }
         json::write(&item?, &mut out);
+        pace.step().await;
     }
     out.extend_from_slice(b"]}\n");
     Ok(bytes_of(200, Media::Json.content_type(), out.into()))
+}
+
+async fn collect(
+    items: impl Iterator<Item = Result<Value, Status>> + Send,
+    pace: &mut Pace,
+) -> Result<Vec<Value>, Status> {
+    let mut all = Vec::new();
+    for item in items {
+        all.push(item?);
+        pace.step().await;
+    }
+    Ok(all)
 }
 
 /// Items of built-in lists do not say what they are.
@@ -137,51 +155,8 @@ fn whole(call: &Call, meta: Value, items: Vec<Value>) -> Value {
 }
 
 /// Lists of custom objects have a token always, empty at the end.
-fn with_continue(mut meta: Value) -> Value {
+pub(super) fn with_continue(mut meta: Value) -> Value {
     meta.make_map(&[]).entry_or("continue", || "".into());
     kinds::custom::sort(&mut meta);
     meta
-}
-
-fn spliced(call: &Call, meta: &Value, list: &List) -> Result<Answer, Status> {
-    let info = call.info();
-    let api_version = info.api_version(call.version());
-    let type_text = format!(
-        "{{\"kind\":{},\"apiVersion\":{}",
-        json::to_string(&Value::from(info.kind.clone())),
-        json::to_string(&Value::from(api_version.as_str()))
-    );
-    let mut out =
-        Vec::with_capacity(256 + list.entries.iter().map(|e| e.value.len() * 5 / 4 + 64).sum::<usize>());
-    let custom = call.kind.stored_as_json();
-    let kind = json::to_string(&Value::from(info.list_kind.clone()));
-    let meta = if custom { json::to_string(&with_continue(meta.clone())) } else { json::to_string(meta) };
-    let api_version = json::to_string(&Value::from(api_version));
-    let head = match custom {
-        true => format!("{{\"apiVersion\":{api_version},\"items\":["),
-        false => format!("{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{meta},\"items\":["),
-    };
-    out.extend_from_slice(head.as_bytes());
-    for (i, entry) in list.entries.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        let bytes = stored::json(&*call.kind, entry, call.version())?;
-        match bytes.strip_prefix(type_text.as_bytes()) {
-            Some(rest) if !custom => {
-                out.push(b'{');
-                out.extend_from_slice(rest.strip_prefix(b",").unwrap_or(rest));
-            }
-            _ => out.extend_from_slice(&bytes),
-        }
-    }
-    out.extend_from_slice(
-        if custom {
-            "]".to_owned() + &format!(",\"kind\":{kind},\"metadata\":{meta}}}\n")
-        } else {
-            "]}\n".to_owned()
-        }
-        .as_bytes(),
-    );
-    Ok(bytes_of(200, Media::Json.content_type(), out.into()))
 }

@@ -2,7 +2,9 @@
 
 pub mod gzip;
 pub mod list;
+pub mod long;
 pub mod partial;
+mod splice;
 pub mod table;
 
 use crate::call::Call;

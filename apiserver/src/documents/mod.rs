@@ -3,6 +3,7 @@
 mod cache;
 mod discovery;
 mod health;
+mod issuer;
 mod openapi;
 mod version;
 
@@ -41,27 +42,36 @@ pub async fn serve(
     let Some(rest) = path.strip_prefix('/') else { return Ok(not_found()) };
     let segments: Vec<&str> = rest.strip_suffix('/').unwrap_or(rest).split('/').collect();
     let answer = match segments.as_slice() {
-        [""] if path == "/" => index(&server.registry())?,
+        [""] if path == "/" => index(server)?,
         ["api" | "apis", ..] => discovery::serve(server, parts, query, &segments)?,
         ["version"] => plain(parts, query, &version::document())?,
         ["openapi", "v2"] => openapi::v2(server, parts).await?,
         ["openapi", "v3"] => openapi::index(server, parts)?,
         ["openapi", "v3", ..] => openapi::v3(server, parts, query, &segments[2..].join("/")).await?,
         ["healthz" | "livez" | "readyz", ..] => health::serve(server, query, &segments).await,
+        [".well-known", "openid-configuration"] => issuer::configuration(server, parts)?,
+        ["openid", "v1", "jwks"] => issuer::key_set(server, parts)?,
         ["metrics"] if parts.method == http::Method::GET => {
-            bytes_of(200, METRICS, server.metrics.text(&server.store, server.clock.now()).into())
+            let mut text = server.metrics.text(&server.store, server.clock.now());
+            server.flow.write_metrics(&mut text);
+            bytes_of(200, METRICS, text.into())
         }
+        ["debug", "api_priority_and_fairness", dump] => match server.flow.dump(dump, query) {
+            Some(text) => bytes_of(200, TEXT, text.into()),
+            None => not_found(),
+        },
         _ => not_found(),
     };
     Ok(answer)
 }
 
 /// `/`: the paths there are. Always indented.
-fn index(registry: &Registry) -> Result<Answer, Status> {
+fn index(server: &Server) -> Result<Answer, Status> {
+    let registry = &server.registry();
     let mut paths: BTreeSet<String> =
         ["/apis/", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/"].map(str::to_owned).into();
     paths.extend(::openapi::document::names(registry).into_iter().map(|name| format!("/{name}")));
-    paths.extend(health::paths());
+    paths.extend(health::paths(server));
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     tree(Form { pretty: true, ..PLAIN_JSON }, 200, &object!({"paths": paths}))
 }

@@ -451,6 +451,29 @@ impl Seat {
     }
 }
 
+/// Gives a seat back when a time is over, unless this is dropped before.
+#[derive(Debug)]
+pub struct Deadline(tokio::task::AbortHandle);
+
+impl Seat {
+    /// Takes the seat out, to be given back after `time` at the latest: who reads slowly keeps nobody waiting.
+    pub fn at_most(self, time: Duration) -> (Arc<Seat>, Deadline) {
+        let seat = Arc::new(self);
+        let held = seat.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            held.release();
+        });
+        (seat, Deadline(timer.abort_handle()))
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.release();

@@ -18,7 +18,7 @@ mod tally;
 mod turns;
 mod work;
 
-pub use level::Seat;
+pub use level::{Deadline, Seat};
 pub use turns::{Pace, Turns};
 
 use crate::address::{Address, Verb};
@@ -78,11 +78,15 @@ enum Mode {
 
 /// What a request was classified as. Its answer says so, whatever it is.
 #[derive(Clone, Debug, Default)]
-pub struct Marks(Option<(HeaderValue, HeaderValue)>);
+pub struct Marks {
+    uids: Option<(HeaderValue, HeaderValue)>,
+    /// Who is calling, as turns know it.
+    pub caller: u64,
+}
 
 impl Marks {
     pub fn write(self, headers: &mut HeaderMap) {
-        if let Some((schema, level)) = self.0 {
+        if let Some((schema, level)) = self.uids {
             headers.insert(SCHEMA_UID, schema);
             headers.insert(LEVEL_UID, level);
         }
@@ -140,6 +144,7 @@ impl Flow {
         query: &Query,
         marks: &mut Marks,
     ) -> Result<Seat, TooMany> {
+        marks.caller = turns::id(caller.name());
         let watches = matches!(place, Address::Resource(target) if target.verb == Some(Verb::Watch));
         if is_long_running(asked) && !watches {
             return Ok(Seat::none());
@@ -154,7 +159,7 @@ impl Flow {
         }
         let config = fair.config();
         let Some(schema) = config.classify(caller, asked) else { return Ok(Seat::none()) };
-        *marks = Marks(Some((schema.uid.clone(), schema.level_uid.clone())));
+        marks.uids = Some((schema.uid.clone(), schema.level_uid.clone()));
         let seats = match place {
             Address::Resource(target) => work::seats(server, target, asked, query, &schema.level),
             Address::Other => 1,

@@ -96,12 +96,12 @@ fn write_store(store: &Store, out: &mut String) {
 }
 
 /// What a metric is.
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+pub(crate) fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 /// One value. Labels are written as they are: none of ours has quotes or newlines.
-fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+pub(crate) fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
     out.push_str(name);
     for (i, (key, text)) in labels.iter().enumerate() {
         let _ = write!(out, "{}{key}=\"{}\"", if i == 0 { '{' } else { ',' }, escape(text));

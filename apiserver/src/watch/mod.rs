@@ -67,8 +67,11 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
         options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs(MIN_TIMEOUT_SECS)),
     );
     let deadline = Instant::now() + timeout;
+    let first = first_piece(&call, &mut frames, &selection, &start).await?;
+    // From here on a watch costs next to nothing.
+    call.seat.release();
     let stream = Stream {
-        first: first_piece(&call, &mut frames, &selection, &start)?,
+        first,
         alarm: Box::pin(tokio::time::sleep_until(bookmark_time(&options, deadline, Instant::now()))),
         end: Box::pin(end(call.server.clone(), call.kind.clone())),
         cursor,
@@ -130,14 +133,16 @@ async fn start(
     Ok(Ok(Start { initial: page.entries, from: page.revision, marks_initial_end }))
 }
 
-fn first_piece(
+async fn first_piece(
     call: &Call,
     frames: &mut Frames,
     selection: &Selection,
     start: &Start,
 ) -> Result<Bytes, Status> {
     let mut out = BytesMut::new();
+    let mut pace = call.pace();
     for entry in &start.initial {
+        pace.step().await;
         if selection.is_everything() || selection.matches(&*stored::facts(&*call.kind, entry)?) {
             frames.added(call, entry, &mut out)?;
         }
