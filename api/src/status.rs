@@ -16,6 +16,8 @@ pub struct Status {
     pub retry_after_secs: Option<u32>,
     /// `metadata.continue`: with which token a list whose revision is gone can be continued all the same.
     pub continue_token: Option<String>,
+    /// The whole Status, where somebody else said it (a webhook): it goes on the wire as it is.
+    pub elsewhere: Option<Box<Value>>,
 }
 
 /// `details` of a Status. Empty strings are left out on the wire.
@@ -51,7 +53,13 @@ impl Status {
             details: None,
             retry_after_secs: None,
             continue_token: None,
+            elsewhere: None,
         }
+    }
+
+    /// A Status that somebody else said.
+    pub fn said_elsewhere(code: u16, message: impl Into<String>, whole: Value) -> Self {
+        Status { elsewhere: Some(Box::new(whole)), ..Status::new(code, "", message) }
     }
 
     fn about(
@@ -179,6 +187,9 @@ impl Status {
 
     /// The tree that goes on the wire: `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",…}`.
     pub fn to_value(&self) -> Value {
+        if let Some(whole) = &self.elsewhere {
+            return (**whole).clone();
+        }
         let mut map = base("Failure");
         if let Some(token) = &self.continue_token {
             map.insert("metadata", tree!({"continue": token.as_str()}));

@@ -48,7 +48,12 @@ pub struct Asking {
 }
 
 impl Asking {
-    pub fn new(review: &Review<'_>, invocation: Invocation, objects: &Objects, mutating: bool) -> Result<Self, Failed> {
+    pub fn new(
+        review: &Review<'_>,
+        invocation: Invocation,
+        objects: &Objects,
+        mutating: bool,
+    ) -> Result<Self, Failed> {
         let hook = &invocation.hook;
         if review.dry_run && hook.has_side_effects {
             let why = format!("admission webhook {} does not support dry run", quote(&hook.name));
@@ -76,11 +81,11 @@ impl Asking {
         if let Some(why) = remote.failed {
             return Err(failed(why));
         }
-        let question =
-            Question { body: Some(self.body.clone()), headers: Vec::new(), max_bytes: MAX_ANSWER };
-        let reply = way.network.ask(&remote.remote, question, timeout).await.map_err(|error| match error {
-            RemoteError::Timeout(why) | RemoteError::Failed(why) => failed(why),
-        })?;
+        let question = Question { body: Some(self.body.clone()), headers: Vec::new(), max_bytes: MAX_ANSWER };
+        let reply =
+            way.network.ask(&remote.remote, question, timeout).await.map_err(|error| match error {
+                RemoteError::Timeout(why) | RemoteError::Failed(why) => failed(why),
+            })?;
         if let Some(why) = server_error::refusal(&reply) {
             return Err(failed(why));
         }
@@ -110,8 +115,9 @@ pub fn patched(webhook: &str, shown: &Value, answer: &Answer) -> Result<Option<V
     if answer.patch.is_empty() {
         return Ok(None);
     }
-    let undecodable =
-        |why: String| Failed::calling(webhook, format!("received undecodable patch in webhook response: {why}"));
+    let undecodable = |why: String| {
+        Failed::calling(webhook, format!("received undecodable patch in webhook response: {why}"))
+    };
     let patch = api::json::parse(&answer.patch).map_err(|why| undecodable(why.to_string()))?;
     let operations = match &patch {
         Value::List(operations) => operations.as_slice(),
@@ -150,11 +156,17 @@ fn patch_error(shown: &Value, operations: &[Value]) -> String {
         if api::patch::json::apply(&mut document, &one).is_err() {
             let (op, path) = (operation.str_at(&["op"]), operation.str_at(&["path"]));
             return match op {
-                "add" => format!("add operation does not apply: doc is missing path: {}: missing value", quote(path)),
-                "remove" => format!("remove operation does not apply: doc is missing path: {}: missing value", quote(path)),
-                "replace" => format!(
-                    "replace operation does not apply: doc is missing key: {path}: missing value"
+                "add" => format!(
+                    "add operation does not apply: doc is missing path: {}: missing value",
+                    quote(path)
                 ),
+                "remove" => format!(
+                    "remove operation does not apply: doc is missing path: {}: missing value",
+                    quote(path)
+                ),
+                "replace" => {
+                    format!("replace operation does not apply: doc is missing key: {path}: missing value")
+                }
                 "test" => format!("testing value {path} failed: test failed"),
                 "move" => format!(
                     "move operation does not apply: doc is missing from path: {}: missing value",

@@ -139,5 +139,6 @@ fn settle(review: &mut Review<'_>, hook: &Hook, failed: Failed, key: String) -> 
 }
 
 fn out_of_time() -> Status {
-    Status::new(504, "Timeout", "Timeout: request did not complete within requested timeout").with_causes(Vec::new())
+    Status::new(504, "Timeout", "Timeout: request did not complete within requested timeout")
+        .with_causes(Vec::new())
 }

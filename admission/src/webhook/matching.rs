@@ -196,9 +196,7 @@ impl Authorizer for Asking<'_, '_> {
         Box::pin(async move {
             let attributes = attributes(check);
             let decision = match &check.service_account {
-                Some((namespace, name)) => {
-                    self.0.details.may_account(namespace, name, &attributes).await
-                }
+                Some((namespace, name)) => self.0.details.may_account(namespace, name, &attributes).await,
                 None => self.0.asks.may(&attributes).await,
             };
             let (allowed, reason) = match decision {

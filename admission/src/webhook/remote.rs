@@ -101,9 +101,8 @@ fn ready(slice: &Value, port_name: &str) -> Option<String> {
     let ports = slice.list_at(&["ports"]).iter();
     let port = ports.filter(|p| p.str_at(&["name"]) == port_name).find_map(|p| p.i64_at(&["port"]))?;
     let endpoints = slice.list_at(&["endpoints"]).iter();
-    let mut is_ready = endpoints.filter(|e| {
-        e.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true)
-    });
+    let mut is_ready =
+        endpoints.filter(|e| e.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true));
     let ip = is_ready.find_map(|e| e.list_at(&["addresses"]).first().and_then(Value::as_str))?;
     Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
 }

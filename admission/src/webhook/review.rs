@@ -39,9 +39,7 @@ pub fn request(review: &Review<'_>, version: &str) -> Value {
         }
         tree!({"group": group, "version": named, "kind": kind})
     };
-    let resource = |version: &str| {
-        tree!({"group": (info.group.as_str()), "version": version, "resource": (info.plural.as_str())})
-    };
+    let resource = |version: &str| tree!({"group": (info.group.as_str()), "version": version, "resource": (info.plural.as_str())});
     let mut request = tree!({"kind": (kind(version)), "resource": (resource(version))});
     let mut put = |field: &str, value: Value| request.set(&[field], value);
     let mut put_text = |field: &str, text: &str| {
@@ -89,7 +87,9 @@ pub fn body(request: &Value, objects: &Objects, uid: &str, version: &str) -> Vec
     request.set(&["uid"], uid);
     request.set(&["object"], objects.object.clone());
     request.set(&["oldObject"], objects.old.clone());
-    json::to_vec(&tree!({"kind": "AdmissionReview", "apiVersion": (format!("{GROUP}/{version}")), "request": request}))
+    json::to_vec(
+        &tree!({"kind": "AdmissionReview", "apiVersion": (format!("{GROUP}/{version}")), "request": request}),
+    )
 }
 
 /// What a webhook answered.
@@ -131,7 +131,9 @@ pub fn answer(body: &[u8], uid: &str, version: &str, mutating: bool) -> Result<A
     }
     Ok(match (mutating, version) {
         (false, _) => Answer { patch: Vec::new(), patch_type: String::new(), ..answer },
-        (true, "v1beta1") if !answer.patch.is_empty() => Answer { patch_type: "JSONPatch".to_owned(), ..answer },
+        (true, "v1beta1") if !answer.patch.is_empty() => {
+            Answer { patch_type: "JSONPatch".to_owned(), ..answer }
+        }
         _ => answer,
     })
 }
@@ -159,9 +161,9 @@ fn check_type(tree: &Value, body: &[u8], version: &str) -> Result<(), Bad> {
     }
     let known = VERSIONS.iter().find(|v| api_version == format!("{GROUP}/{v}"));
     Err(Bad::Unreadable(match known {
-        Some(given) if kind == "AdmissionReview" => format!(
-            "converting ({given}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion"
-        ),
+        Some(given) if kind == "AdmissionReview" => {
+            format!("converting ({given}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion")
+        }
         _ => format!(
             "no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:110\""
         ),

@@ -97,7 +97,11 @@ mod tests {
             (vec!["pods/*"], "pods", "exec", true),
             (vec!["pods/*"], "services", "", false),
         ] {
-            assert_eq!(rule(&resources, "*").matches(&asked(resource, subresource, "n")), expected, "{resources:?}");
+            assert_eq!(
+                rule(&resources, "*").matches(&asked(resource, subresource, "n")),
+                expected,
+                "{resources:?}"
+            );
         }
     }
 
@@ -107,7 +111,9 @@ mod tests {
         assert!(!rule(&["*"], "Namespaced").matches(&asked("nodes", "", "")));
         assert!(!rule(&["*"], "Namespaced").matches(&asked("namespaces", "", "n")));
         assert!(rule(&["*"], "Cluster").matches(&asked("namespaces", "", "n")));
-        assert!(!rule(&["*"], "*").matches(&Asked { operation: Operation::Delete, ..asked("pods", "", "n") }));
+        assert!(
+            !rule(&["*"], "*").matches(&Asked { operation: Operation::Delete, ..asked("pods", "", "n") })
+        );
         assert!(!rule(&["*"], "*").matches(&Asked { group: "batch", ..asked("pods", "", "n") }));
     }
 }

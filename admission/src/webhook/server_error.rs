@@ -17,7 +17,10 @@ pub fn refusal(reply: &Reply) -> Option<String> {
     }
     if reply.body.is_empty() {
         let media = header("content-type");
-        return Some(format!("0-length response with status code: {} and content type: {media}", reply.status));
+        return Some(format!(
+            "0-length response with status code: {} and content type: {media}",
+            reply.status
+        ));
     }
     status.filter(|s| s.str_at(&["status"]) != "Success").map(|s| message(&s))
 }
@@ -49,7 +52,12 @@ fn generic(code: u16, said: &str) -> String {
             "the server was unable to return a response in the time allotted, but may still be processing the request"
         }
         429 => "the server has received too many requests and has asked us to try again later",
-        500.. => return format!("an error on the server ({}) has prevented the request from succeeding", quote(said)),
+        500.. => {
+            return format!(
+                "an error on the server ({}) has prevented the request from succeeding",
+                quote(said)
+            );
+        }
         _ => {
             return format!(
                 "the server responded with the status code {code} but did not return more information"

@@ -128,21 +128,28 @@ impl Program {
     }
 
     pub fn eval_bool(&self, env: &Env<'_>) -> Result<bool, CelError> {
-        match eval::eval(&self.root, env).0? {
-            Cel::Bool(value) => Ok(value),
-            _ => Err(CelError::new("cel evaluation failed: expression must evaluate to bool")),
-        }
+        self.eval_bool_costing(env).0
     }
 
-    /// True, false, or why not; asks the authorizer where the expression does.
+    fn eval_bool_costing(&self, env: &Env<'_>) -> (Result<bool, CelError>, u64) {
+        let (outcome, cost) = eval::eval(&self.root, env);
+        let outcome = match outcome {
+            Ok(Cel::Bool(value)) => Ok(value),
+            Ok(_) => Err(CelError::new("cel evaluation failed: expression must evaluate to bool")),
+            Err(error) => Err(error),
+        };
+        (outcome, cost)
+    }
+
+    /// True, false, or why not, and what it cost; asks the authorizer where the expression does.
     pub async fn eval_bool_asking<'a>(
         &'a self,
         env: &mut Env<'a>,
         authorizer: &dyn Authorizer,
-    ) -> Result<bool, CelError> {
+    ) -> (Result<bool, CelError>, u64) {
         loop {
-            match self.eval_bool(env) {
-                Err(CelError::Unanswered(check)) => {
+            match self.eval_bool_costing(env) {
+                (Err(CelError::Unanswered(check)), _) => {
                     let decision = authorizer.check(&check).await;
                     env.answers.push((*check, decision));
                 }

@@ -140,7 +140,7 @@ fn the_authorizer_is_asked_where_the_expression_asks() {
         let mut future = std::pin::pin!(program.eval_bool_asking(&mut env, &OnlyPods));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match future.as_mut().poll(&mut cx) {
-            std::task::Poll::Ready(result) => result,
+            std::task::Poll::Ready((result, _)) => result,
             std::task::Poll::Pending => panic!("it waits"),
         }
     };

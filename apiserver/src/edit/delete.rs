@@ -2,10 +2,9 @@
 //! (deletionTimestamp) and ends later: when its grace is over or its last finalizer goes.
 
 use super::delete_options::DeleteOptions;
-use super::{Refused, Written, admission_check, admit, commit, store_failure, tidy};
+use super::{Refused, Written, admit_deletion, commit, store_failure, tidy};
 use crate::call::Call;
 use crate::{claim, metadata, stored};
-use admission::Operation;
 use api::{Status, Value, status::Details};
 use bytes::Bytes;
 use kinds::Propagation;
@@ -47,8 +46,10 @@ pub async fn delete_named(call: &Call, name: &str, options: DeleteOptions) -> Re
         let Some(entry) = found else { return Err(call.not_found(name)) };
         let old = stored::decode(&*call.kind, &entry)?;
         check_preconditions(call, name, &options, &old)?;
-        admit(call, Operation::Delete, name, None, Some(&old), options.dry_run).await?;
-        admission_check(call, Operation::Delete, name, None, Some(&old), options.dry_run).await?;
+        // What deletes on behalf of a subresource (an eviction) was admitted as that.
+        if call.target.subresource.is_empty() {
+            admit_deletion(call, name, &old, &options).await?;
+        }
         match attempt(call, entry, old, &options).await {
             Ok((written, gone)) => return Ok(Deleted { written, gone, options }),
             Err(Refused::Failed(status)) => return Err(status),
@@ -142,7 +143,7 @@ async fn attempt(
 /// Writes the marked object; nothing happens when it was marked so already.
 async fn mark_only(call: &Call, entry: Arc<Entry>, mut obj: Value, old: Value) -> Result<Written, Refused> {
     let value = stored::encode(&*call.kind, &obj).map_err(Refused::Failed)?;
-    if value == entry.value {
+    if value == entry.value && !call.server.store.is_stale(&entry) {
         return Ok(Written { object: old, entry: Some(entry), created: false });
     }
     let txn = Txn::new().expect(entry.key.clone(), entry.mod_revision).put(entry.key.clone(), value);

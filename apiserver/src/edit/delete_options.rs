@@ -82,6 +82,27 @@ impl DeleteOptions {
         refuse(&faults)
     }
 
+    /// Sets the fields of a tree.
+    pub fn write(&self, tree: &mut Value) {
+        if let Some(secs) = self.grace_secs {
+            tree.set(&["gracePeriodSeconds"], secs);
+        }
+        for (field, text) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
+            if let Some(text) = text {
+                tree.set(&["preconditions", field], text.as_str());
+            }
+        }
+        if let Some(orphan) = self.orphan_dependents {
+            tree.set(&["orphanDependents"], orphan);
+        }
+        if let Some(policy) = &self.propagation {
+            tree.set(&["propagationPolicy"], policy.as_str());
+        }
+        if self.dry_run {
+            tree.set(&["dryRun"], vec!["All".to_owned()]);
+        }
+    }
+
     /// What the caller wants to become of dependents, when it says.
     pub fn wanted_propagation(&self) -> Option<Propagation> {
         match (self.orphan_dependents, self.propagation.as_deref()) {

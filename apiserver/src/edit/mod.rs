@@ -7,6 +7,7 @@ pub mod collection;
 pub mod create;
 pub mod delete;
 pub mod delete_options;
+mod details;
 mod escalation;
 pub mod patch;
 pub mod replace;
@@ -14,6 +15,7 @@ pub mod scale;
 
 use crate::call::Call;
 use crate::stored;
+use delete_options::DeleteOptions;
 use admission::{Charges, Operation, Review};
 use api::{Fault, Status, Value};
 use std::sync::Arc;
@@ -69,7 +71,8 @@ pub async fn admit(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<(), Status> {
-    review(call, operation, name, object, old, dry_run, true).await.map(|_| ())
+    let change = Change { operation, name, object, old, dry_run, delete: None };
+    review(call, change, Phase::Admit).await.map(|_| ())
 }
 
 /// Runs the admission plugins that may only refuse. Gives the quotas that the change is charged to.
@@ -81,44 +84,80 @@ pub async fn admission_check(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<Charges, Status> {
-    review(call, operation, name, object, old, dry_run, false).await
+    let change = Change { operation, name, object, old, dry_run, delete: None };
+    review(call, change, Phase::Validate).await
 }
 
-async fn review(
+/// Runs all admission plugins on the end of an object.
+pub async fn admit_deletion(
     call: &Call,
-    operation: Operation,
     name: &str,
-    object: Option<&mut Value>,
-    old: Option<&Value>,
+    old: &Value,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
+    for phase in [Phase::Admit, Phase::Validate] {
+        let (operation, delete, dry_run) = (Operation::Delete, Some(options), options.dry_run);
+        let change = Change { operation, name, object: None, old: Some(old), dry_run, delete };
+        review(call, change, phase).await?;
+    }
+    Ok(())
+}
+
+/// Runs all admission plugins on a stream that is to be opened.
+pub async fn admit_stream(call: &Call, options: &mut Value) -> Result<(), Status> {
+    for phase in [Phase::Admit, Phase::Validate] {
+        let (operation, name) = (Operation::Connect, call.target.name.as_str());
+        let object = Some(&mut *options);
+        let change = Change { operation, name, object, old: None, dry_run: false, delete: None };
+        review(call, change, phase).await?;
+    }
+    Ok(())
+}
+
+/// What is to be reviewed.
+struct Change<'a> {
+    operation: Operation,
+    name: &'a str,
+    object: Option<&'a mut Value>,
+    old: Option<&'a Value>,
     dry_run: bool,
-    mutate: bool,
-) -> Result<Charges, Status> {
+    delete: Option<&'a DeleteOptions>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Admit,
+    Validate,
+}
+
+async fn review(call: &Call, change: Change<'_>, phase: Phase) -> Result<Charges, Status> {
     let cx = call.cx();
     let (mut warnings, mut audit_annotations, mut charges) = (Vec::new(), Vec::new(), Charges::default());
     let mut review = Review {
-        operation,
+        operation: change.operation,
         kind: &*call.kind,
         version: call.version(),
         namespace: call.namespace(),
-        name,
+        name: change.name,
         subresource: &call.target.subresource,
-        object,
-        old,
+        object: change.object,
+        old: change.old,
         user: cx.user,
         uid: cx.uid,
         groups: cx.groups,
         asks: call,
-        dry_run,
+        details: &details::Of::new(call, change.delete),
+        reinvocation: admission::Reinvocation::default(),
+        dry_run: change.dry_run,
         warnings: &mut warnings,
         audit_annotations: &mut audit_annotations,
         charges: &mut charges,
     };
     let reader: &dyn admission::Cluster = &*call.server;
     let chain = &call.server.admission;
-    let outcome = if mutate {
-        chain.admit(&mut review, reader).await
-    } else {
-        chain.validate(&mut review, reader).await
+    let outcome = match phase {
+        Phase::Admit => chain.admit(&mut review, reader).await,
+        Phase::Validate => chain.validate(&mut review, reader).await,
     };
     warnings.into_iter().for_each(|text| call.warn(text));
     call.annotate(audit_annotations);

@@ -1,13 +1,16 @@
-//! Match conditions: CEL expressions that must hold, each with a name. Expressions are compiled where CEL is.
+//! Match conditions: CEL expressions that must hold, each with a name.
 
 use crate::validation;
+use api::cel::Program;
 use api::{Fault, Path, Value};
 use std::collections::HashSet;
 
 const MAX_CONDITIONS: usize = 64;
+/// What expressions of webhooks and policies may name; policies with a kind of parameters also `params`.
+pub const VARIABLES: [&str; 5] = ["object", "oldObject", "namespaceObject", "request", "authorizer"];
 
-/// Faults of a list of conditions.
-pub fn faults(conditions: &[Value], at: &Path) -> Vec<Fault> {
+/// Faults of a list of conditions; `params` when they may name parameters.
+pub fn faults(conditions: &[Value], params: bool, at: &Path) -> Vec<Fault> {
     let mut faults = Vec::new();
     if conditions.len() > MAX_CONDITIONS {
         faults.push(Fault::too_many(at, conditions.len(), MAX_CONDITIONS));
@@ -16,7 +19,7 @@ pub fn faults(conditions: &[Value], at: &Path) -> Vec<Fault> {
     for (i, condition) in conditions.iter().enumerate() {
         let (name, path) = (condition.str_at(&["name"]), at.index(i));
         let expression = condition.str_at(&["expression"]).trim();
-        faults.extend(validation::required(expression, &path.child("expression")));
+        faults.extend(expression_faults(expression, params, &path.child("expression")));
         faults.extend(match name {
             "" => vec![Fault::required(path.child("name"), "")],
             _ => validation::qualified_name(name, &path.child("name")),
@@ -26,4 +29,20 @@ pub fn faults(conditions: &[Value], at: &Path) -> Vec<Fault> {
         }
     }
     faults
+}
+
+fn expression_faults(expression: &str, params: bool, at: &Path) -> Vec<Fault> {
+    if expression.is_empty() {
+        return validation::required(expression, at);
+    }
+    let mut variables = VARIABLES.to_vec();
+    variables.extend(params.then_some("params"));
+    let fault = |text: String| vec![Fault::invalid(at, expression, text)];
+    match Program::compile(expression, &variables) {
+        Err(error) => fault(format!("compilation failed: {error}")),
+        Ok(program) => match program.known_type().filter(|known| *known != "bool") {
+            Some(known) => fault(format!("must evaluate to bool but got {known}")),
+            None => Vec::new(),
+        },
+    }
 }

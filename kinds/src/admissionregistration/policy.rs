@@ -65,7 +65,11 @@ pub fn faults(obj: &Value, old: Option<&Value>, mutating: bool) -> Vec<Fault> {
     let unchanged = |old: &Value| OLD_AND_NEW.iter().all(|p| validation::same(obj.at(p), old.at(p)));
     if !old.is_some_and(unchanged) {
         let conditions = obj.list_at(&["spec", "matchConditions"]);
-        faults.extend(match_condition::faults(conditions, field("paramKind").is_some(), &at.child("matchConditions")));
+        faults.extend(match_condition::faults(
+            conditions,
+            field("paramKind").is_some(),
+            &at.child("matchConditions"),
+        ));
     }
     for (i, variable) in obj.list_at(&["spec", "variables"]).iter().enumerate() {
         faults.extend(variable_faults(variable, &at.child("variables").index(i)));

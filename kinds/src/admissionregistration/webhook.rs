@@ -125,7 +125,7 @@ fn hook_faults(hook: &Value, demands: &Demands, at: &Path) -> Vec<Fault> {
     faults.extend(webhook_client::faults(hook.get("clientConfig"), &at.child("clientConfig")));
     if demands.conditions {
         let conditions = hook.list_at(&["matchConditions"]);
-        faults.extend(match_condition::faults(conditions, &at.child("matchConditions")));
+        faults.extend(match_condition::faults(conditions, false, &at.child("matchConditions")));
     }
     faults
 }

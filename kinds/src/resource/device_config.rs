@@ -1,7 +1,8 @@
-//! What claims, classes and allocations say alike: selectors by CEL (compiled where CEL is) and opaque parameters.
+//! What claims, classes and allocations say alike: selectors by CEL and opaque parameters.
 
 use super::sized;
 use crate::core::pod_spec;
+use api::cel::Program;
 use api::{Fault, Path, Value, json, names};
 
 const MAX_SELECTORS: usize = 32;
@@ -15,10 +16,22 @@ pub fn selector_faults(selectors: &[Value], at: &Path) -> Vec<Fault> {
         let Some(cel) = selector.get("cel").filter(|c| !c.is_null()) else {
             return vec![Fault::required(at.child("cel"), "")];
         };
-        let long = cel.str_at(&["expression"]).len() > MAX_EXPRESSION;
-        let path = at.child("cel").child("expression");
-        long.then(|| Fault::too_long(path, MAX_EXPRESSION)).into_iter().collect()
+        expression_faults(cel.str_at(&["expression"]), &at.child("cel").child("expression"))
     })
+}
+
+fn expression_faults(expression: &str, at: &Path) -> Vec<Fault> {
+    if expression.len() > MAX_EXPRESSION {
+        return vec![Fault::too_long(at, MAX_EXPRESSION)];
+    }
+    let text = match Program::compile(expression, &["device"]) {
+        Err(error) => format!("compilation failed: {error}"),
+        Ok(program) => match program.known_type().filter(|known| *known != "bool") {
+            Some(known) => format!("must evaluate to bool or the unknown type, not {known}"),
+            None => return Vec::new(),
+        },
+    };
+    vec![Fault::invalid(at, expression, text)]
 }
 
 /// Faults of a configuration for a driver.
