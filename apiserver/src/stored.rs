@@ -92,11 +92,17 @@ pub fn encode(kind: &dyn Kind, obj: &Value) -> Result<Bytes, Status> {
 
 /// The object of a stored value, in the stored version, with its resource version.
 pub fn decode(kind: &dyn Kind, entry: &Entry) -> Result<Value, Status> {
+    if let Some(why) = entry.fault() {
+        return Err(Status::internal(why));
+    }
     decode_at(kind, &entry.value, entry.mod_revision)
 }
 
 /// As `decode`, with another resource version (deletions show the revision of the deletion).
 pub fn decode_at(kind: &dyn Kind, bytes: &[u8], revision: u64) -> Result<Value, Status> {
+    if bytes.starts_with(b"k8s:enc:") {
+        return Err(Status::internal("identity transformer tried to read encrypted data"));
+    }
     let mut obj =
         if bytes.first() == Some(&b'{') { decode_json(kind, bytes)? } else { decode_proto(kind, bytes)? };
     obj.set(&["metadata", "resourceVersion"], revision.to_string());

@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 mod envelope;
-mod wire;
+pub mod wire;
 
 pub use decode::decode;
 pub use encode::{encode, encode_into};

@@ -49,7 +49,7 @@ pub async fn update(
         edit(&mut object)?;
         stored::normalise(kind, &kind.info().storage_version, &mut object)?;
         let value = stored::encode(kind, &object)?;
-        if dry_run || value == entry.value {
+        if dry_run || value == entry.value && !call.server.store.is_stale(&entry) {
             return Ok(object);
         }
         match commit(call, Txn::new().expect(key.clone(), entry.mod_revision).put(key.clone(), value)).await {

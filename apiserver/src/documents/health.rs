@@ -13,6 +13,9 @@ use store::Space;
 
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The plugins that keep keys.
+const KMS: &str = "kms-providers";
+
 /// What is done by the time anybody can ask.
 const STARTED: [&str; 31] = [
     "poststarthook/start-apiserver-admission-initializer",
@@ -48,12 +51,16 @@ const STARTED: [&str; 31] = [
     "poststarthook/apiservice-openapiv3-controller",
 ];
 
-/// The checks of an endpoint, in order.
-fn checks(endpoint: &str) -> Vec<&'static str> {
+/// The checks of an endpoint, in order. A server whose keys are kept elsewhere is alive without them, but neither
+/// healthy nor ready.
+fn checks(server: &Server, endpoint: &str) -> Vec<&'static str> {
     let mut checks = match endpoint {
         "readyz" => vec!["ping", "log", "informer-sync"],
         _ => vec!["ping", "log", "loopback-serving-certificate", "etcd"],
     };
+    if endpoint != "livez" && server.encryption.as_ref().is_some_and(|encryption| encryption.has_plugins()) {
+        checks.push(KMS);
+    }
     checks.extend(STARTED);
     if endpoint == "readyz" {
         checks.push("shutdown");
@@ -62,11 +69,11 @@ fn checks(endpoint: &str) -> Vec<&'static str> {
 }
 
 /// Every path there is.
-pub fn paths() -> Vec<String> {
+pub fn paths(server: &Server) -> Vec<String> {
     let mut paths = Vec::new();
     for endpoint in ["healthz", "livez", "readyz"] {
         paths.push(format!("/{endpoint}"));
-        paths.extend(checks(endpoint).into_iter().map(|check| format!("/{endpoint}/{check}")));
+        paths.extend(checks(server, endpoint).into_iter().map(|check| format!("/{endpoint}/{check}")));
     }
     paths
 }
@@ -74,7 +81,7 @@ pub fn paths() -> Vec<String> {
 /// Answers `/livez`, `/livez/ping`, …
 pub async fn serve(server: &Server, query: &Query, segments: &[&str]) -> Answer {
     let Some((endpoint, name)) = segments.split_first() else { return not_found() };
-    let checks = checks(endpoint);
+    let checks = checks(server, endpoint);
     if name.is_empty() {
         return all(server, query, endpoint, &checks).await;
     }
@@ -122,6 +129,10 @@ async fn check(server: &Server, name: &str) -> bool {
             let space = Space::new("/registry/namespaces/");
             matches!(tokio::time::timeout(STORE_TIMEOUT, server.store.sync(&space)).await, Ok(Ok(_)))
         }
+        KMS => match &server.encryption {
+            Some(encryption) => encryption.check().await.inspect_err(|why| tracing::warn!("{why}")).is_ok(),
+            None => true,
+        },
         "shutdown" => server.stopping().now_or_never().is_none(),
         _ => true,
     }

@@ -16,7 +16,6 @@ use api::{Status, Value, tree as object};
 use authz::Permit;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use kinds::Registry;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

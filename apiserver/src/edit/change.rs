@@ -159,7 +159,7 @@ impl Change<'_> {
             commit(call, txn).await?;
             return Ok(Written { object: new, entry: None, created: false });
         }
-        if value == entry.value {
+        if value == entry.value && !call.server.store.is_stale(&entry) {
             return Ok(Written { object: old, entry: Some(entry), created: false });
         }
         self.store(claims.join(self.put(txn, key, value)), new).await
