@@ -34,10 +34,8 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
                 return Ok(());
             }
             for owner in &blocking {
-                let mut asked = of_owner(owner, reader).map_err(|why| review.forbidden(&why))?;
-                if asked.namespace == "here" {
-                    asked.namespace = review.namespace.into();
-                }
+                let asked =
+                    of_owner(owner, review.namespace, reader).map_err(|why| review.forbidden(&why))?;
                 if let Some(why) = denial(review, &asked).await {
                     return Err(review.forbidden(&format!(
                         "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: {why}"
@@ -88,8 +86,8 @@ fn finalizers(group: &str, version: &str, resource: &str, name: &str) -> Attribu
     asked
 }
 
-/// What is to be asked about an owner. The namespace of one that has one is `here`.
-fn of_owner(owner: &Value, reader: &dyn Cluster) -> Result<Attributes, String> {
+/// What is to be asked about an owner, which is in the same namespace if it is in one.
+fn of_owner(owner: &Value, namespace: &str, reader: &dyn Cluster) -> Result<Attributes, String> {
     let (api_version, kind) = (owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]));
     let unknown = |why: String| {
         format!(
@@ -103,13 +101,75 @@ fn of_owner(owner: &Value, reader: &dyn Cluster) -> Result<Attributes, String> {
         Some(both) => both,
         None => ("", api_version),
     };
-    let found = reader.resource_of(group, version, kind).ok_or_else(|| {
+    let (plural, namespaced) = reader.resource_of(group, version, kind).ok_or_else(|| {
         let (kind, version) = (api::quote(kind), api::quote(api_version));
         unknown(format!("no matches for kind {kind} in version {version}"))
     })?;
-    let mut asked = finalizers(group, version, &found.plural, owner.str_at(&["name"]));
-    if found.namespaced {
-        asked.namespace = "here".into();
+    let mut asked = finalizers(group, version, &plural, owner.str_at(&["name"]));
+    if namespaced {
+        asked.namespace = namespace.into();
     }
     Ok(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Cluster, Request};
+    use super::*;
+    use crate::review::Asks;
+    use api::{Later, tree};
+
+    /// May do what is named, as `verb resource/subresource name`.
+    struct May(&'static [&'static str]);
+
+    impl Asks for May {
+        fn may<'a>(&'a self, asked: &'a Attributes) -> Later<'a, Decision> {
+            let text =
+                format!("{} {}/{} {}", asked.verb, asked.resource, asked.subresource, asked.name);
+            let allowed = self.0.contains(&text.as_str());
+            let reason = authz::Reason::NONE;
+            let decision = if allowed { Decision::Allow(reason) } else { Decision::NoOpinion(reason) };
+            Box::pin(std::future::ready(decision))
+        }
+    }
+
+    fn map(owners: Value) -> Value {
+        tree!({"metadata": {"name": "m", "ownerReferences": owners}})
+    }
+
+    fn owner(kind: &str, blocks: bool) -> Value {
+        tree!([{"apiVersion": "apps/v1", "kind": kind, "name": "o", "uid": "1", "blockOwnerDeletion": blocks}])
+    }
+
+    async fn run(may: &May, new: Value, old: Option<&Value>) -> String {
+        let request = Request { asks: may, ..Request::new(("", "configmaps"), new, old) };
+        let cluster = Cluster::new();
+        let outcome = request.run(&OwnerReferencesPermissionEnforcement, &cluster).await;
+        outcome.result.err().map(|status| status.message).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn owners_are_set_by_who_may_delete() {
+        let (free, owned) = (map(tree!([])), map(owner("Deployment", false)));
+        assert_eq!(run(&May(&[]), owned.clone(), None).await, "");
+        assert_eq!(
+            run(&May(&[]), owned.clone(), Some(&free)).await,
+            "configmaps \"m\" is forbidden: cannot set an ownerRef on a resource you can't delete: , <nil>"
+        );
+        assert_eq!(run(&May(&["delete configmaps/ m"]), owned.clone(), Some(&free)).await, "");
+        assert_eq!(run(&May(&[]), owned.clone(), Some(&owned)).await, "");
+    }
+
+    #[tokio::test]
+    async fn owners_are_blocked_by_who_may_set_their_finalizers() {
+        let blocking = map(owner("Deployment", true));
+        assert!(run(&May(&[]), blocking.clone(), None).await.contains("you can't set finalizers on"));
+        assert_eq!(run(&May(&["update deployments/finalizers o"]), blocking.clone(), None).await, "");
+        assert_eq!(run(&May(&["update */finalizers *"]), blocking, None).await, "");
+        assert!(
+            run(&May(&[]), map(owner("Nothing", true)), None).await.ends_with(
+                "cannot find RESTMapping for APIVersion apps/v1 Kind Nothing: no matches for kind \"Nothing\" in version \"apps/v1\""
+            )
+        );
+    }
 }

@@ -65,3 +65,6 @@ impl Plugin for ValidatingAdmissionWebhook {
         Box::pin(async move { dispatch::validate(&self.0.hooks(), self.0.way(), review, cluster).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

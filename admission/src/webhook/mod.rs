@@ -27,6 +27,3 @@ pub fn way(settings: &Settings, plugin: &str) -> Result<Way, String> {
     let credentials = credentials::Credentials::read(settings, plugin)?;
     Ok(Way { network: settings.network.clone(), reader: settings.reader.clone(), credentials })
 }
-
-#[cfg(test)]
-mod tests;

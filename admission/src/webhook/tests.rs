@@ -1,1 +1,0 @@
-//! Webhooks as the chain sees them.
