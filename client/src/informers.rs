@@ -52,8 +52,7 @@ fn trim_pod(pod: &mut Value) {
     if let Some(volumes) = pod.at_mut(&["spec", "volumes"]).and_then(Value::as_list_mut) {
         volumes.retain(|v| v.get("persistentVolumeClaim").is_some() || v.get("ephemeral").is_some());
     }
-    for field in ["tolerations", "dnsPolicy", "securityContext", "enableServiceLinks", "ephemeralContainers"]
-    {
+    for field in ["dnsPolicy", "securityContext", "enableServiceLinks", "ephemeralContainers"] {
         pod.unset(&["spec", field]);
     }
 }

@@ -83,8 +83,9 @@ pub enum Parts {
     All,
 }
 
-/// Starts control loops. They end with the runtime.
-pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
+/// Starts control loops; they end with the runtime. Gives the local copies that they share, for other components of
+/// the process.
+pub fn start(parts: Parts, connect: &Connect, settings: &Settings) -> Informers {
     let own = Informers::new(connect(identity::API_SERVER));
     let shared = Informers::new(connect(identity::WATCHER));
     let heads = heads::Heads::default();
@@ -103,4 +104,5 @@ pub fn start(parts: Parts, connect: &Connect, settings: &Settings) {
             heads: heads.clone(),
         });
     }
+    shared
 }

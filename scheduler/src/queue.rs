@@ -1,0 +1,267 @@
+//! Pods that wait for a node: those to be tried now, by priority and then by age; those that failed and wait some
+//! seconds; and those that fit nowhere until something changes (or some minutes have passed).
+
+use crate::change::Change;
+use crate::plan::plugin;
+use crate::pod::Pod;
+use api::Str;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// How long a pod waits for a change that may help before it is tried without one.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The most important first, then the one that waits longest.
+type Rank = (Reverse<i32>, Instant, u64);
+
+/// A pod that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub pod: Arc<Pod>,
+    /// How often it was tried.
+    attempts: u32,
+    /// What it was last told.
+    pub told: String,
+    /// The plugins that turned it down.
+    plugins: Vec<&'static str>,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Active(Rank),
+    /// To be tried at this time.
+    Backoff(Instant, u64),
+    /// Fits nowhere, since this time; tried last at it.
+    Unschedulable(Instant),
+    /// Not to be scheduled yet.
+    Gated,
+    /// Being decided on, or on its way to its node.
+    InFlight,
+}
+
+/// See the head of the file.
+#[derive(Default)]
+pub struct Queue {
+    pods: HashMap<Str, Waiting>,
+    active: BTreeMap<Rank, Str>,
+    backoff: BTreeMap<(Instant, u64), Str>,
+    next: u64,
+}
+
+impl Queue {
+    /// A pod without a node is there, or was changed.
+    pub fn put(&mut self, pod: Arc<Pod>, told: &str, now: Instant) {
+        let uid = pod.uid.clone();
+        let gated = !pod.gates.is_empty();
+        let Some(waiting) = self.pods.get_mut(&uid) else {
+            let place = Place::Gated;
+            let waiting = Waiting { pod, attempts: 0, told: told.to_owned(), plugins: Vec::new(), place };
+            self.pods.insert(uid.clone(), waiting);
+            if !gated {
+                self.activate(&uid, now);
+            }
+            return;
+        };
+        let before = std::mem::replace(&mut waiting.pod, pod);
+        match waiting.place {
+            Place::Gated if !gated => self.activate(&uid, now),
+            Place::Unschedulable(_) if is_news(&before, &waiting.pod) => self.retry(&uid, now),
+            Place::Active(_) if before.priority != waiting.pod.priority => self.activate(&uid, now),
+            _ => {}
+        }
+    }
+
+    /// A pod has a node, or is gone.
+    pub fn remove(&mut self, uid: &str) -> Option<Waiting> {
+        self.leave(uid);
+        self.pods.remove(uid)
+    }
+
+    pub fn get(&self, uid: &str) -> Option<&Waiting> {
+        self.pods.get(uid)
+    }
+
+    /// The pod to be decided on now. When none is due, one that waits out a failure comes early.
+    pub fn pop(&mut self, now: Instant) -> Option<Waiting> {
+        self.wake(now);
+        let uid = match self.active.pop_first() {
+            Some((_, uid)) => uid,
+            None => self.backoff.pop_first()?.1,
+        };
+        let waiting = self.pods.get_mut(&uid)?;
+        waiting.place = Place::InFlight;
+        waiting.attempts += 1;
+        Some(waiting.clone())
+    }
+
+    /// When there is something to do although nothing happens.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let due = |waiting: &Waiting| match waiting.place {
+            Place::Unschedulable(since) => Some(since + LONGEST_WAIT),
+            _ => None,
+        };
+        self.pods.values().filter_map(due).min()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some(entry) = self.backoff.first_entry().filter(|entry| entry.key().0 <= now) {
+            let uid = entry.remove();
+            self.activate(&uid, now);
+        }
+    }
+
+    /// Pods that have waited for a change long enough are tried without one.
+    pub fn retry_old(&mut self, now: Instant) {
+        let is_old =
+            |w: &Waiting| matches!(w.place, Place::Unschedulable(since) if since + LONGEST_WAIT <= now);
+        let old: Vec<Str> = self.pods.iter().filter(|(_, w)| is_old(w)).map(|(uid, _)| uid.clone()).collect();
+        old.iter().for_each(|uid| self.activate(uid, now));
+    }
+
+    /// A pod fits nowhere.
+    pub fn park(&mut self, uid: &str, told: &str, plugins: Vec<&'static str>, now: Instant) {
+        if let Some(waiting) = self.pods.get_mut(uid) {
+            told.clone_into(&mut waiting.told);
+            waiting.plugins = plugins;
+            waiting.place = Place::Unschedulable(now);
+        }
+    }
+
+    /// Something went wrong on a pod's way to its node: it is tried again after a while.
+    pub fn fail(&mut self, uid: &str, told: &str, now: Instant) {
+        if let Some(waiting) = self.pods.get_mut(uid) {
+            told.clone_into(&mut waiting.told);
+            self.back_off(uid, now);
+        }
+    }
+
+    /// Something happened: pods that may fare better now are tried again.
+    pub fn tell(&mut self, change: &Change, now: Instant) {
+        let helped = |waiting: &Waiting| {
+            let by = |name: &&str| plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
+            matches!(waiting.place, Place::Unschedulable(_))
+                && (waiting.plugins.is_empty() || waiting.plugins.iter().any(by))
+        };
+        let woken: Vec<Str> =
+            self.pods.iter().filter(|(_, w)| helped(w)).map(|(uid, _)| uid.clone()).collect();
+        woken.iter().for_each(|uid| self.retry(uid, now));
+    }
+
+    /// At once, or when the time after the last failure is over.
+    fn retry(&mut self, uid: &str, now: Instant) {
+        let Some(waiting) = self.pods.get(uid) else { return };
+        match waiting.place {
+            Place::Unschedulable(since) if since + backoff(waiting.attempts) > now => {
+                self.back_off(uid, since)
+            }
+            _ => self.activate(uid, now),
+        }
+    }
+
+    fn back_off(&mut self, uid: &str, since: Instant) {
+        self.leave(uid);
+        self.next += 1;
+        if let Some((uid, waiting)) = self.pods.get_key_value(uid).map(|(uid, w)| (uid.clone(), w.attempts)) {
+            let key = (since + backoff(waiting), self.next);
+            self.backoff.insert(key, uid.clone());
+            self.set(&uid, Place::Backoff(key.0, key.1));
+        }
+    }
+
+    fn activate(&mut self, uid: &str, now: Instant) {
+        self.leave(uid);
+        self.next += 1;
+        let Some((uid, waiting)) = self.pods.get_key_value(uid) else { return };
+        let rank = (Reverse(waiting.pod.priority), now, self.next);
+        let uid = uid.clone();
+        self.active.insert(rank, uid.clone());
+        self.set(&uid, Place::Active(rank));
+    }
+
+    fn set(&mut self, uid: &str, place: Place) {
+        if let Some(waiting) = self.pods.get_mut(uid) {
+            waiting.place = place;
+        }
+    }
+
+    fn leave(&mut self, uid: &str) {
+        match self.pods.get(uid).map(|waiting| waiting.place) {
+            Some(Place::Active(rank)) => drop(self.active.remove(&rank)),
+            Some(Place::Backoff(at, number)) => drop(self.backoff.remove(&(at, number))),
+            _ => {}
+        }
+    }
+}
+
+/// Doubles with every attempt.
+fn backoff(attempts: u32) -> Duration {
+    let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_BACKOFF.saturating_mul(factor).min(LONGEST_BACKOFF)
+}
+
+/// Whether a change of the pod itself may help it.
+fn is_news(old: &Pod, new: &Pod) -> bool {
+    old.labels != new.labels
+        || old.requests != new.requests
+        || old.tolerations != new.tolerations
+        || old.node_selector != new.node_selector
+        || old.node_terms != new.node_terms
+        || old.priority != new.priority
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    fn pod(uid: &str, priority: i64) -> Arc<Pod> {
+        Arc::new(Pod::of(&tree!({"metadata": {"name": uid, "uid": uid}, "spec": {"priority": priority}})))
+    }
+
+    fn names(queue: &mut Queue, now: Instant) -> Vec<Str> {
+        std::iter::from_fn(|| queue.pop(now).map(|w| w.pod.uid.clone())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_most_important_comes_first_then_the_oldest() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        for (uid, priority) in [("a", 0), ("b", 5), ("c", 0), ("d", 5)] {
+            queue.put(pod(uid, priority), "", now);
+        }
+        queue.remove("d");
+        assert_eq!(names(&mut queue, now), ["b", "a", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_fits_nowhere_waits_for_a_change_or_for_minutes() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.put(pod("a", 0), "", now);
+        queue.pop(now).unwrap();
+        queue.park("a", "no room", vec!["NodeResourcesFit"], now);
+        assert!(queue.pop(now).is_none());
+        queue.tell(&Change::Storage, now);
+        assert!(queue.pop(now).is_none());
+        queue.tell(&Change::PodGone(pod("x", 0)), now);
+        assert_eq!(names(&mut queue, now), ["a"]);
+        queue.park("a", "no room", vec!["NodeResourcesFit"], now);
+        assert_eq!(queue.next_wake(), Some(now + LONGEST_WAIT));
+        queue.retry_old(now + LONGEST_WAIT);
+        assert_eq!(names(&mut queue, now), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gates_hold_a_pod_back() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let gated = tree!({"metadata": {"uid": "a"}, "spec": {"schedulingGates": [{"name": "g"}]}});
+        queue.put(Arc::new(Pod::of(&gated)), "", now);
+        assert!(queue.pop(now).is_none());
+        queue.put(pod("a", 0), "", now);
+        assert_eq!(names(&mut queue, now), ["a"]);
+    }
+}

@@ -1,0 +1,305 @@
+//! The loop: what informers tell goes into cache and queue; the next pod is decided on, counted where it goes, and its
+//! binding sent off beside the next decision.
+
+use crate::cache::Cache;
+use crate::change::Change;
+use crate::plan::{Plan, Wait, plan};
+use crate::pod::Pod;
+use crate::queue::{Queue, Waiting};
+use crate::resources;
+use crate::tell::Teller;
+use api::{Str, Value};
+use client::{Client, Informer, Informers};
+use std::sync::Arc;
+use std::time::Duration;
+use stdx::{Clock, Ids};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+/// Writes on their way at once.
+const WRITES: usize = 128;
+/// Decisions before others get the thread.
+const DECISIONS_IN_A_ROW: usize = 16;
+/// When nothing is to be expected.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What a scheduler must be told.
+#[derive(Clone)]
+pub struct Settings {
+    pub clock: Clock,
+    pub ids: Ids,
+    /// The profiles: which pods are its own, by `schedulerName`.
+    pub names: Vec<String>,
+}
+
+/// What happened.
+enum Event {
+    Pod(Option<Arc<Value>>, Option<Arc<Value>>),
+    Node(Option<Arc<Value>>, Option<Arc<Value>>),
+    Namespace(Option<Arc<Value>>, Option<Arc<Value>>),
+    Selecting((&'static str, &'static str), Option<Arc<Value>>, Option<Arc<Value>>),
+    Budget(Option<Arc<Value>>, Option<Arc<Value>>),
+    /// A pod's binding failed.
+    Unbound(Arc<Pod>, String),
+}
+
+/// Starts a scheduler, which ends with the runtime. `informers` may be shared with others; `client` writes.
+pub fn start(client: Client, informers: &Informers, settings: Settings) {
+    let (sender, events) = unbounded_channel();
+    let copies = follow(informers, &sender);
+    let Settings { clock, ids, names } = settings;
+    let scheduler = Scheduler {
+        cache: Cache::default(),
+        queue: Queue::default(),
+        teller: Teller { client, clock, ids },
+        names: names.into_iter().map(Str::from).collect(),
+        start: 0,
+        writes: Arc::new(Semaphore::new(WRITES)),
+        sender,
+    };
+    tokio::spawn(async move {
+        for copy in &copies {
+            copy.synced().await;
+        }
+        scheduler.run(events).await;
+    });
+}
+
+fn follow(informers: &Informers, sender: &UnboundedSender<Event>) -> Vec<Informer> {
+    type Make = fn(Option<Arc<Value>>, Option<Arc<Value>>) -> Event;
+    let plain: [(client::Resource, Make); 4] = [
+        (resources::nodes(), Event::Node),
+        (resources::namespaces(), Event::Namespace),
+        (resources::budgets(), Event::Budget),
+        (resources::pods(), Event::Pod),
+    ];
+    let mut copies = Vec::new();
+    for (resource, make) in plain {
+        let (informer, sender) = (informers.of(&resource), sender.clone());
+        // The loop is gone only when the runtime is.
+        informer.on_change(Arc::new(move |old, new| drop(sender.send(make(old.cloned(), new.cloned())))));
+        copies.push(informer);
+    }
+    for (version, kind, resource) in resources::selecting() {
+        let (informer, sender) = (informers.of(&resource), sender.clone());
+        informer.on_change(Arc::new(move |old, new| {
+            drop(sender.send(Event::Selecting((version, kind), old.cloned(), new.cloned())));
+        }));
+        copies.push(informer);
+    }
+    copies
+}
+
+struct Scheduler {
+    cache: Cache,
+    queue: Queue,
+    teller: Teller,
+    names: Vec<Str>,
+    /// The place of the node to look at first.
+    start: usize,
+    writes: Arc<Semaphore>,
+    sender: UnboundedSender<Event>,
+}
+
+impl Scheduler {
+    async fn run(mut self, mut events: UnboundedReceiver<Event>) {
+        loop {
+            while let Ok(event) = events.try_recv() {
+                self.take(event);
+            }
+            let mut decisions = 0;
+            while decisions < DECISIONS_IN_A_ROW
+                && let Some(waiting) = self.queue.pop(Instant::now())
+            {
+                self.schedule(&waiting);
+                decisions += 1;
+            }
+            if decisions > 0 {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wake = self.queue.next_wake().unwrap_or_else(|| Instant::now() + LONG);
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.take(event),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(wake) => self.queue.retry_old(Instant::now()),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Pod(old, new) => self.pod(old.as_deref(), new.as_deref(), now),
+            Event::Node(_, Some(node)) => {
+                let change = self.cache.node(&node);
+                if is_useful(&change) {
+                    self.queue.tell(&change, now);
+                }
+            }
+            Event::Node(Some(node), None) => self.cache.node_gone(node.str_at(&["metadata", "name"])),
+            Event::Namespace(old, new) => {
+                let name = new.as_ref().or(old.as_ref()).map(|n| n.str_at(&["metadata", "name"]).to_owned());
+                self.cache.namespace(&name.unwrap_or_default(), new.as_deref());
+            }
+            Event::Selecting(kind, old, new) => self.cache.selection(kind, old.as_deref(), new.as_deref()),
+            Event::Budget(old, new) => self.cache.budget(old.as_deref(), new.as_deref()),
+            Event::Unbound(pod, why) => self.unbound(&pod, &why, now),
+            Event::Node(None, None) => {}
+        }
+    }
+
+    fn pod(&mut self, old: Option<&Value>, new: Option<&Value>, now: Instant) {
+        let Some(object) = new.or(old) else { return };
+        let uid = object.str_at(&["metadata", "uid"]);
+        if let Some(before) = old.filter(|before| before.str_at(&["metadata", "uid"]) != uid) {
+            self.pod(Some(before), None, now);
+        }
+        let is_over = new.is_none() || matches!(object.str_at(&["status", "phase"]), "Succeeded" | "Failed");
+        if is_over {
+            self.queue.remove(uid);
+            self.cache.denominate(uid);
+            if let Some(change) = self.cache.forget(uid) {
+                self.queue.tell(&change, now);
+            }
+            return;
+        }
+        if object.str_at(&["spec", "nodeName"]).is_empty() {
+            return self.unplaced(object, now);
+        }
+        let known = self.cache.has(uid) && !self.cache.is_assumed(uid);
+        if known && old.is_some_and(|old| looks_the_same(old, object)) {
+            return;
+        }
+        self.queue.remove(uid);
+        self.cache.denominate(uid);
+        if let Some(change) = self.cache.pod(Arc::new(Pod::of(object))) {
+            self.queue.tell(&change, now);
+        }
+    }
+
+    /// A pod that has no node yet.
+    fn unplaced(&mut self, object: &Value, now: Instant) {
+        let pod = Arc::new(Pod::of(object));
+        if !self.names.contains(&pod.scheduler) || pod.is_terminating {
+            self.queue.remove(&pod.uid);
+            self.cache.denominate(&pod.uid);
+            return;
+        }
+        self.cache.nominate(&pod, &pod.nominated_node);
+        self.queue.put(pod, told(object), now);
+    }
+
+    fn schedule(&mut self, waiting: &Waiting) {
+        let pod = &waiting.pod;
+        if self.cache.has(&pod.uid) {
+            return;
+        }
+        match plan(&self.cache.snapshot, pod, self.cache.budgets(), self.start) {
+            Plan::Bind { node, next } => {
+                self.start = next % self.cache.snapshot.len().max(1);
+                self.bind(pod, &node.name);
+            }
+            Plan::Wait(wait) => self.wait(waiting, wait),
+        }
+    }
+
+    fn bind(&mut self, pod: &Arc<Pod>, node: &Str) {
+        let bound = Arc::new(Pod { node: node.clone(), ..Pod::clone(pod) });
+        self.cache.denominate(&pod.uid);
+        self.cache.assume(bound.clone());
+        self.queue.tell(&Change::PodPlaced(bound.clone()), Instant::now());
+        let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let _turn = writes.acquire().await;
+            if let Err(error) = teller.bind(&bound).await {
+                drop(sender.send(Event::Unbound(bound, error.to_string())));
+            }
+        });
+    }
+
+    fn unbound(&mut self, pod: &Arc<Pod>, why: &str, now: Instant) {
+        if !self.cache.is_assumed(&pod.uid) {
+            return;
+        }
+        if let Some(change) = self.cache.forget(&pod.uid) {
+            self.queue.tell(&change, now);
+        }
+        if self.queue.get(&pod.uid).is_none() {
+            return;
+        }
+        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {why}");
+        self.queue.fail(&pod.uid, &message, now);
+        self.tell(pod.clone(), "SchedulerError", message, None, Vec::new());
+    }
+
+    fn wait(&mut self, waiting: &Waiting, wait: Wait) {
+        let pod = &waiting.pod;
+        let (victims, nominated) = match wait.preemption {
+            Some(preemption) => (preemption.victims, Some(preemption.node)),
+            None => (Vec::new(), wait.denominates.then(Str::default)),
+        };
+        let nominated = nominated.filter(|node| *node != pod.nominated_node);
+        if let Some(node) = &nominated {
+            self.cache.nominate(pod, node);
+        }
+        self.queue.park(&pod.uid, &wait.message, wait.plugins, Instant::now());
+        if waiting.told != wait.message || nominated.is_some() || !victims.is_empty() {
+            self.tell(pod.clone(), "Unschedulable", wait.message, nominated, victims);
+        }
+    }
+
+    fn tell(
+        &self,
+        pod: Arc<Pod>,
+        reason: &'static str,
+        message: String,
+        nominated: Option<Str>,
+        victims: Vec<Arc<Pod>>,
+    ) {
+        let (teller, writes) = (self.teller.clone(), self.writes.clone());
+        tokio::spawn(async move {
+            let _turn = writes.acquire().await;
+            teller.condition(&pod, reason, &message, nominated.as_deref()).await;
+            for victim in &victims {
+                teller.preempt(victim, &pod, nominated.as_deref().unwrap_or(&pod.nominated_node)).await;
+            }
+        });
+    }
+}
+
+/// What the pod's status says of its scheduling.
+fn told(pod: &Value) -> &str {
+    let mut conditions = pod.list_at(&["status", "conditions"]).iter();
+    let scheduled = conditions.find(|c| c.str_at(&["type"]) == "PodScheduled");
+    scheduled.map(|condition| condition.str_at(&["message"])).unwrap_or_default()
+}
+
+/// Whether a placed pod counts as before.
+fn looks_the_same(old: &Value, new: &Value) -> bool {
+    let sizes = |pod: &Value| -> Vec<Option<Value>> {
+        let lists = ["containerStatuses", "initContainerStatuses"].map(|list| pod.list_at(&["status", list]));
+        let statuses = lists.iter().copied().flatten();
+        statuses.map(|status| status.get("resources").cloned()).collect()
+    };
+    let same = |path: &[&str]| old.at(path) == new.at(path);
+    same(&["spec"])
+        && same(&["metadata", "labels"])
+        && same(&["metadata", "deletionTimestamp"])
+        && same(&["status", "startTime"])
+        && sizes(old) == sizes(new)
+}
+
+/// Whether a node changed in what pods ask for; heartbeats do not.
+fn is_useful(change: &Change) -> bool {
+    change.of_node(|old, new| {
+        old.labels != new.labels
+            || old.taints != new.taints
+            || old.is_unschedulable != new.is_unschedulable
+            || old.allocatable != new.allocatable
+            || old.allowed_pods != new.allowed_pods
+    })
+}
