@@ -6,6 +6,7 @@
 mod data_dir;
 mod explain;
 mod flags;
+mod follow_file;
 mod kubeconfig;
 mod logs;
 mod serve;
