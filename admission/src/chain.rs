@@ -97,6 +97,24 @@ mod tests {
     }
 
     #[test]
+    fn plugins_come_in_upstreams_order() {
+        let order = "AlwaysAdmit NamespaceAutoProvision NamespaceLifecycle+ NamespaceExists \
+            LimitPodHardAntiAffinityTopology LimitRanger+ ServiceAccount+ NodeRestriction TaintNodesByCondition+ \
+            AlwaysPullImages ImagePolicyWebhook PodSecurity+ PodNodeSelector Priority+ DefaultTolerationSeconds+ \
+            PodTolerationRestriction EventRateLimit ExtendedResourceToleration DefaultStorageClass+ \
+            StorageObjectInUseProtection+ PodGroupProtection+ OwnerReferencesPermissionEnforcement \
+            PersistentVolumeClaimResize+ RuntimeClass+ CertificateApproval+ CertificateSigning+ \
+            ClusterTrustBundleAttest+ CertificateSubjectRestriction+ DefaultIngressClass+ DenyServiceExternalIPs \
+            PodTopologyLabels+ PodGroupWorkloadExists+ NodeDeclaredFeatureValidator+ JobValidation+ \
+            PodResizeValidator+ MutatingAdmissionPolicy+ MutatingAdmissionWebhook+ ValidatingAdmissionPolicy+ \
+            ValidatingAdmissionWebhook+ ResourceQuota+ AlwaysDeny";
+        let mark = |on: bool| if on { "+" } else { "" };
+        let listed: Vec<String> =
+            PLUGINS.iter().map(|listed| format!("{}{}", listed.name, mark(listed.on_by_default))).collect();
+        assert_eq!(listed, order.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn names_of_plugins_must_be_known_and_mean_one_thing() {
         let settings = Settings::new(stdx::Clock::system());
         let fault = |enable: &[&str], disable: &[&str]| {

@@ -13,5 +13,5 @@ pub mod plugins;
 
 pub use chain::Chain;
 pub use plugins::Settings;
-pub use review::{Asks, Charges, Cluster, Details, Operation, Review, Turn};
+pub use review::{Asks, Charges, Cluster, Details, Operation, Review, Turn, Writes};
 pub use webhook::Reinvocation;

@@ -178,4 +178,20 @@ impl Details for () {
 pub trait Cluster: Reader {
     /// The random end of a generated name.
     fn name_suffix(&self) -> String;
+
+    /// The plural of a kind that is served in this version, and whether it has namespaces.
+    fn resource_of(&self, group: &str, version: &str, kind: &str) -> Option<(String, bool)>;
+}
+
+/// Writes that the server makes of its own accord, in its own name.
+pub trait Writes: Send + Sync {
+    /// Makes an object by POST to a path such as `/api/v1/namespaces`.
+    fn create<'a>(&'a self, path: &'a str, object: Value) -> Later<'a, Result<(), Status>>;
+}
+
+/// A server that writes nothing.
+impl Writes for () {
+    fn create<'a>(&'a self, _: &'a str, _: Value) -> Later<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Err(Status::internal("nothing can be written"))))
+    }
 }

@@ -140,6 +140,14 @@ impl admission::Cluster for Server {
     fn name_suffix(&self) -> String {
         self.ids.name_suffix()
     }
+
+    fn resource_of(&self, group: &str, version: &str, kind: &str) -> Option<(String, bool)> {
+        let registry = self.registry();
+        let kind = registry.find_kind(group, kind)?;
+        let info = kind.info();
+        let is_served = info.versions.iter().any(|served| *served == *version);
+        is_served.then(|| (info.plural.to_string(), info.namespaced))
+    }
 }
 
 impl Reader for Server {

@@ -107,9 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn updates_without_new_images_are_left_alone() {
-        let of = |image: &str| {
-            tree!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": image, "imagePullPolicy": "Never"}]}})
-        };
+        let of = |image: &str| tree!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": image, "imagePullPolicy": "Never"}]}});
         let old = of("x");
         for (image, policy) in [("x", "Never"), ("y", ALWAYS)] {
             let cluster = Cluster::new();

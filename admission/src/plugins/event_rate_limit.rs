@@ -55,11 +55,9 @@ impl Plugin for EventRateLimit {
         let faults: Vec<String> = self.limits.iter().filter_map(|limit| limit.refusal(review, now)).collect();
         let outcome = match faults.as_slice() {
             [] => Ok(()),
-            faults => Err(Status::new(
-                429,
-                "TooManyRequests",
-                format!("Too many requests: {}", join(faults)),
-            )),
+            faults => {
+                Err(Status::new(429, "TooManyRequests", format!("Too many requests: {}", join(faults))))
+            }
         };
         Box::pin(std::future::ready(outcome))
     }
@@ -179,7 +177,8 @@ mod tests {
     }
 
     async fn send(plugin: &EventRateLimit, user: &str) -> Option<String> {
-        let event = tree!({"metadata": {"name": "e"}, "source": {"component": "c"}, "involvedObject": {"name": "o"}});
+        let event =
+            tree!({"metadata": {"name": "e"}, "source": {"component": "c"}, "involvedObject": {"name": "o"}});
         let request = Request { user, ..Request::new(("", "events"), event, None) };
         request.run(plugin, &Cluster::new()).await.result.err().map(|status| status.message)
     }
@@ -223,7 +222,8 @@ mod tests {
             EventRateLimit::new(&Settings::new(clock.clone())).err().unwrap(),
             "limits: Invalid value: null: must not be empty"
         );
-        let why = plugin(tree!([{"type": "User", "qps": 0, "burst": 1, "cacheSize": -1}]), &clock).err().unwrap();
+        let why =
+            plugin(tree!([{"type": "User", "qps": 0, "burst": 1, "cacheSize": -1}]), &clock).err().unwrap();
         assert_eq!(
             why,
             "[limits[0].qps: Invalid value: 0: must be positive, limits[0].cacheSize: Invalid value: -1: must not be negative]"

@@ -147,9 +147,8 @@ impl Plugin for ImagePolicyWebhook {
             match (status.bool_at(&["allowed"]), status.str_at(&["reason"])) {
                 (true, _) => Ok(()),
                 (false, "") => Err(review.forbidden("one or more images rejected by webhook backend")),
-                (false, reason) => Err(review.forbidden(&format!(
-                    "image policy webhook backend denied one or more images: {reason}"
-                ))),
+                (false, reason) => Err(review
+                    .forbidden(&format!("image policy webhook backend denied one or more images: {reason}"))),
             }
         })
     }
@@ -193,7 +192,7 @@ fn duration(
     }
     let wanted = u32::try_from(count).ok().and_then(|count| unit.checked_mul(count));
     wanted.filter(|wanted| (min..=max).contains(wanted)).ok_or_else(|| {
-        let shown = |d: Duration| api::time::go_duration(d);
+        let shown = |d: Duration| api::time::format_duration(i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
         let got = wanted.map_or_else(|| format!("{count} of {field}"), shown);
         format!("valid value is between {} and {}, got {got}", shown(min), shown(max))
     })
@@ -237,11 +236,14 @@ mod tests {
         let clock = Clock::manual(Time::default());
         let elsewhere = Arc::new(Elsewhere { status, asked: Mutex::default() });
         let mut settings = Settings { network: elsewhere.clone(), ..Settings::new(clock.clone()) };
-        settings.read_file = |path| match path {
+        settings.read_file = |path| {
+            match path {
             "/k" => Ok(b"current-context: c\ncontexts: [{name: c, context: {cluster: i, user: u}}]\nclusters: [{name: i, cluster: {server: 'https://images.example.com/policy'}}]\nusers: [{name: u, user: {}}]\n".to_vec()),
             _ => Err("no such file".to_owned()),
+        }
         };
-        let value = tree!({"imagePolicy": {"kubeConfigFile": "/k", "allowTTL": 50, "defaultAllow": default_allow}});
+        let value =
+            tree!({"imagePolicy": {"kubeConfigFile": "/k", "allowTTL": 50, "defaultAllow": default_allow}});
         settings.configurations.insert("ImagePolicyWebhook".to_owned(), value);
         (ImagePolicyWebhook::new(&settings).unwrap(), elsewhere, clock)
     }
@@ -256,7 +258,8 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_kept_for_a_while() {
-        let (plugin, elsewhere, clock) = plugin(Some(tree!({"allowed": true, "auditAnnotations": {"k": "v"}})), false);
+        let (plugin, elsewhere, clock) =
+            plugin(Some(tree!({"allowed": true, "auditAnnotations": {"k": "v"}})), false);
         for _ in 0..2 {
             let outcome = run(&plugin).await;
             assert!(outcome.result.is_ok());
@@ -268,7 +271,9 @@ mod tests {
         assert_eq!(elsewhere.asked.lock().len(), 2);
         assert_eq!(
             elsewhere.asked.lock()[0].get("spec"),
-            Some(&tree!({"containers": [{"image": "x"}, {"image": "y"}], "annotations": {"a.image-policy.k8s.io/x": "1"}, "namespace": "n"}))
+            Some(
+                &tree!({"containers": [{"image": "x"}, {"image": "y"}], "annotations": {"a.image-policy.k8s.io/x": "1"}, "namespace": "n"})
+            )
         );
     }
 
@@ -295,9 +300,18 @@ mod tests {
     fn durations_have_bounds() {
         let of = |secs: i64| {
             let bounds = (Duration::from_secs(1), Duration::from_secs(1800));
-            duration(&tree!({"allowTTL": secs}), "allowTTL", Duration::from_secs(1), bounds, Duration::from_secs(300))
+            duration(
+                &tree!({"allowTTL": secs}),
+                "allowTTL",
+                Duration::from_secs(1),
+                bounds,
+                Duration::from_secs(300),
+            )
         };
-        assert_eq!((of(-1), of(0), of(9)), (Ok(Duration::ZERO), Ok(Duration::from_secs(300)), Ok(Duration::from_secs(9))));
+        assert_eq!(
+            (of(-1), of(0), of(9)),
+            (Ok(Duration::ZERO), Ok(Duration::from_secs(300)), Ok(Duration::from_secs(9)))
+        );
         assert_eq!(of(1801).unwrap_err(), "valid value is between 1s and 30m0s, got 30m1s");
     }
 }

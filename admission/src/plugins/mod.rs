@@ -1,5 +1,8 @@
 //! One file a plugin, listed in `PLUGINS` in upstream's order.
 
+mod always_admit;
+mod always_deny;
+mod always_pull_images;
 mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
@@ -7,13 +10,25 @@ mod cluster_trust_bundle_attest;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
+mod event_rate_limit;
+mod extended_resource_toleration;
+mod image_policy_webhook;
+mod limit_pod_hard_anti_affinity_topology;
 mod limit_ranger;
 mod mutating_admission_policy;
 mod mutating_admission_webhook;
+mod namespace_auto_provision;
+mod namespace_exists;
 mod namespace_lifecycle;
+mod node_declared_feature_validator;
 mod node_restriction;
+mod owner_references_permission_enforcement;
 mod persistent_volume_claim_resize;
+mod pod_node_selector;
+mod pod_resize_validator;
 mod pod_security;
+mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod priority;
 mod resource_quota;
@@ -25,7 +40,7 @@ mod validating_admission_policy;
 mod validating_admission_webhook;
 
 use crate::configuration;
-use crate::review::{Cluster, Review};
+use crate::review::{Cluster, Review, Writes};
 use api::{Later, Network, Reader, Status, Value};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -69,6 +84,8 @@ pub struct Settings {
     pub reader: Arc<dyn Reader>,
     /// The way to webhooks.
     pub network: Arc<dyn Network>,
+    /// The server's own writes.
+    pub writes: Arc<dyn Writes>,
     /// The configuration of plugins, by name: the parts of the file of `--admission-control-config-file`.
     pub configurations: BTreeMap<String, Value>,
     /// Reads a file that a configuration names; an error text in Go's words.
@@ -86,6 +103,7 @@ impl Settings {
             clock,
             reader,
             network,
+            writes: Arc::new(()),
             configurations: BTreeMap::new(),
             read_file: |path| Err(format!("open {path}: no such file or directory")),
             not_ready_toleration_secs: 300,
@@ -122,19 +140,43 @@ const fn off(name: &'static str, make: fn(&Settings) -> Result<Box<dyn Plugin>, 
 
 /// All plugins, in upstream's order.
 pub const PLUGINS: &[Listed] = &[
+    off("AlwaysAdmit", |_| Ok(Box::new(always_admit::AlwaysAdmit))),
+    off("NamespaceAutoProvision", |settings| {
+        Ok(Box::new(namespace_auto_provision::NamespaceAutoProvision::new(settings)))
+    }),
     on("NamespaceLifecycle", |_| Ok(Box::new(namespace_lifecycle::NamespaceLifecycle))),
+    off("NamespaceExists", |_| Ok(Box::new(namespace_exists::NamespaceExists))),
+    off("LimitPodHardAntiAffinityTopology", |_| {
+        Ok(Box::new(limit_pod_hard_anti_affinity_topology::LimitPodHardAntiAffinityTopology))
+    }),
     on("LimitRanger", |_| Ok(Box::new(limit_ranger::LimitRanger))),
     on("ServiceAccount", |_| Ok(Box::new(service_account::ServiceAccount))),
     off("NodeRestriction", |_| Ok(Box::new(node_restriction::NodeRestriction))),
     on("TaintNodesByCondition", |_| Ok(Box::new(taint_nodes_by_condition::TaintNodesByCondition))),
+    off("AlwaysPullImages", |_| Ok(Box::new(always_pull_images::AlwaysPullImages))),
+    off("ImagePolicyWebhook", |settings| {
+        Ok(Box::new(image_policy_webhook::ImagePolicyWebhook::new(settings)?))
+    }),
     on("PodSecurity", |settings| Ok(Box::new(pod_security::PodSecurity::new(settings)?))),
+    off("PodNodeSelector", |settings| Ok(Box::new(pod_node_selector::PodNodeSelector::new(settings)))),
     on("Priority", |_| Ok(Box::new(priority::Priority))),
     on("DefaultTolerationSeconds", |settings| {
         Ok(Box::new(default_toleration_seconds::DefaultTolerationSeconds::new(settings)))
     }),
+    off("PodTolerationRestriction", |settings| {
+        Ok(Box::new(pod_toleration_restriction::PodTolerationRestriction::new(settings)?))
+    }),
+    off("EventRateLimit", |settings| Ok(Box::new(event_rate_limit::EventRateLimit::new(settings)?))),
+    off("ExtendedResourceToleration", |_| {
+        Ok(Box::new(extended_resource_toleration::ExtendedResourceToleration))
+    }),
     on("DefaultStorageClass", |_| Ok(Box::new(default_storage_class::DefaultStorageClass))),
     on("StorageObjectInUseProtection", |_| {
         Ok(Box::new(storage_object_in_use_protection::StorageObjectInUseProtection))
+    }),
+    on("PodGroupProtection", |_| Ok(Box::new(always_admit::AlwaysAdmit))),
+    off("OwnerReferencesPermissionEnforcement", |_| {
+        Ok(Box::new(owner_references_permission_enforcement::OwnerReferencesPermissionEnforcement))
     }),
     on("PersistentVolumeClaimResize", |_| {
         Ok(Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize))
@@ -147,7 +189,14 @@ pub const PLUGINS: &[Listed] = &[
         Ok(Box::new(certificate_subject_restriction::CertificateSubjectRestriction))
     }),
     on("DefaultIngressClass", |_| Ok(Box::new(default_ingress_class::DefaultIngressClass))),
+    off("DenyServiceExternalIPs", |_| Ok(Box::new(deny_service_external_ips::DenyServiceExternalIPs))),
     on("PodTopologyLabels", |_| Ok(Box::new(pod_topology_labels::PodTopologyLabels))),
+    on("PodGroupWorkloadExists", |_| Ok(Box::new(always_admit::AlwaysAdmit))),
+    on("NodeDeclaredFeatureValidator", |_| {
+        Ok(Box::new(node_declared_feature_validator::NodeDeclaredFeatureValidator))
+    }),
+    on("JobValidation", |_| Ok(Box::new(always_admit::AlwaysAdmit))),
+    on("PodResizeValidator", |_| Ok(Box::new(pod_resize_validator::PodResizeValidator))),
     on("MutatingAdmissionPolicy", |_| Ok(Box::new(mutating_admission_policy::MutatingAdmissionPolicy))),
     on("MutatingAdmissionWebhook", |settings| {
         Ok(Box::new(mutating_admission_webhook::MutatingAdmissionWebhook::new(settings)?))
@@ -157,6 +206,7 @@ pub const PLUGINS: &[Listed] = &[
         Ok(Box::new(validating_admission_webhook::ValidatingAdmissionWebhook::new(settings)?))
     }),
     on("ResourceQuota", |settings| Ok(Box::new(resource_quota::ResourceQuota::new(settings)?))),
+    off("AlwaysDeny", |_| Ok(Box::new(always_deny::AlwaysDeny))),
 ];
 
 /// Appends to a list of the object, making it where missing.

@@ -36,8 +36,7 @@ mod tests {
     #[tokio::test]
     async fn the_namespace_must_be_there() {
         let map = tree!({"metadata": {"name": "m"}});
-        let status =
-            admit(&NamespaceExists, &Cluster::new(), "configmaps", map.clone()).await.unwrap_err();
+        let status = admit(&NamespaceExists, &Cluster::new(), "configmaps", map.clone()).await.unwrap_err();
         assert_eq!((status.code, status.message.as_str()), (404, "namespaces \"n\" not found"));
         let cluster = Cluster::new().with("", "namespaces", tree!({"metadata": {"name": "n"}}));
         assert!(admit(&NamespaceExists, &cluster, "configmaps", map).await.is_ok());

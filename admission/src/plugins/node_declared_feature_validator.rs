@@ -45,9 +45,8 @@ impl Plugin for NodeDeclaredFeatureValidator {
 
 /// True for the change of the spec of a pod that is on a node.
 pub fn changes_bound_pod(review: &Review<'_>) -> bool {
-    let is_update = review.operation == Operation::Update
-        && review.group().is_empty()
-        && review.resource() == "pods";
+    let is_update =
+        review.operation == Operation::Update && review.group().is_empty() && review.resource() == "pods";
     let (Some(pod), Some(old)) = (review.object.as_deref(), review.old) else { return false };
     let generation = |pod: &Value| pod.i64_at(&["metadata", "generation"]).unwrap_or(0);
     is_update && !pod.str_at(&["spec", "nodeName"]).is_empty() && generation(pod) != generation(old)
@@ -96,7 +95,8 @@ mod tests {
             testing::Cluster::new().with("", "nodes", node)
         };
         let (old, plugin) = (pod(1, "1"), NodeDeclaredFeatureValidator);
-        let resize = |new: Value| Request { subresource: "resize", ..Request::new(("", "pods"), new, Some(&old)) };
+        let resize =
+            |new: Value| Request { subresource: "resize", ..Request::new(("", "pods"), new, Some(&old)) };
         let able = node(tree!(["InPlacePodLevelResourcesVerticalScaling"]));
         assert!(resize(pod(2, "2")).run(&plugin, &able).await.result.is_ok());
         let unable = node(tree!([]));

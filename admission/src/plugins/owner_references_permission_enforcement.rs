@@ -124,8 +124,7 @@ mod tests {
 
     impl Asks for May {
         fn may<'a>(&'a self, asked: &'a Attributes) -> Later<'a, Decision> {
-            let text =
-                format!("{} {}/{} {}", asked.verb, asked.resource, asked.subresource, asked.name);
+            let text = format!("{} {}/{} {}", asked.verb, asked.resource, asked.subresource, asked.name);
             let allowed = self.0.contains(&text.as_str());
             let reason = authz::Reason::NONE;
             let decision = if allowed { Decision::Allow(reason) } else { Decision::NoOpinion(reason) };

@@ -35,22 +35,19 @@ impl PodNodeSelector {
     }
 
     /// Merges the selector of the namespace into the pod's, then checks the result.
-    async fn apply(
-        &self,
-        review: &mut Review<'_>,
-        reader: &dyn Cluster,
-        change: bool,
-    ) -> Result<(), Status> {
+    async fn apply(&self, review: &mut Review<'_>, reader: &dyn Cluster, change: bool) -> Result<(), Status> {
         let of_namespace = self.of_namespace(review.namespace, reader).await?;
         let Some(pod) = review.object.as_deref_mut() else { return Ok(()) };
         let mut wanted = labels(pod);
         if of_namespace.iter().any(|(key, value)| wanted.get(key).is_some_and(|own| own != value)) {
-            return Err(review.forbidden(
-                "pod node label selector conflicts with its namespace node label selector",
-            ));
+            return Err(
+                review.forbidden("pod node label selector conflicts with its namespace node label selector")
+            );
         }
         if change {
-            of_namespace.into_iter().for_each(|(key, value)| drop(wanted.entry(key).or_insert(value)));
+            for (key, value) in of_namespace {
+                wanted.entry(key).or_insert(value);
+            }
             if !wanted.is_empty() {
                 let map: Map = wanted.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
                 pod.set(&["spec", "nodeSelector"], map);

@@ -27,8 +27,10 @@ impl Plugin for PodResizeValidator {
                 let cause = Cause { reason: reason.to_owned(), ..Cause::default() };
                 Err(review.forbidden(why).with_causes(vec![cause]))
             };
-            let (name, system) =
-                (node.str_at(&["metadata", "name"]), node.str_at(&["metadata", "labels", "kubernetes.io/os"]));
+            let (name, system) = (
+                node.str_at(&["metadata", "name"]),
+                node.str_at(&["metadata", "labels", "kubernetes.io/os"]),
+            );
             if !matches!(system, "" | "linux") {
                 let (name, system) = (api::quote(name), api::quote(system));
                 let why = format!("pod resize is only supported on linux nodes, node {name} is {system}");
@@ -82,7 +84,8 @@ mod tests {
                 "metadata": {"name": "w", "labels": {"kubernetes.io/os": system}},
                 "status": {"allocatable": {"cpu": "2", "memory": "2Gi"}}
             });
-            let request = Request { subresource: "resize", ..Request::new(("", "pods"), pod(2, cpu), Some(&old)) };
+            let request =
+                Request { subresource: "resize", ..Request::new(("", "pods"), pod(2, cpu), Some(&old)) };
             async move {
                 let cluster = testing::Cluster::new().with("", "nodes", node);
                 request.run(&PodResizeValidator, &cluster).await.result
@@ -90,11 +93,9 @@ mod tests {
         };
         assert!(run("2", "linux").await.is_ok());
         let status = run("2500m", "linux").await.unwrap_err();
-        assert!(
-            status.message.ends_with(
-                "node didn't have enough allocatable resources: cpu, requested: 2500, allocatable: 2000"
-            )
-        );
+        assert!(status.message.ends_with(
+            "node didn't have enough allocatable resources: cpu, requested: 2500, allocatable: 2000"
+        ));
         assert_eq!(status.details.unwrap().causes[0].reason, "NodeCapacity");
         let status = run("1500m", "windows").await.unwrap_err();
         assert!(status.message.ends_with("node \"w\" is \"windows\""));

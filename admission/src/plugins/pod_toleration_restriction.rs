@@ -212,7 +212,9 @@ mod tests {
     async fn tolerations_come_from_the_namespace_or_the_cluster() {
         let plugin = plugin(tree!({"default": [{"key": "a", "operator": "Exists"}]}));
         let plain = cluster(Value::map());
-        let own = cluster(tree!({"scheduler.alpha.kubernetes.io/defaultTolerations": "[{\"key\":\"b\",\"operator\":\"Exists\"}]"}));
+        let own = cluster(
+            tree!({"scheduler.alpha.kubernetes.io/defaultTolerations": "[{\"key\":\"b\",\"operator\":\"Exists\"}]"}),
+        );
         assert_eq!(keys(&plugin, &plain, pod(tree!([]), false)).await, ["a"]);
         assert_eq!(
             keys(&plugin, &own, pod(tree!([]), true)).await,
@@ -224,7 +226,9 @@ mod tests {
     async fn tolerations_stay_within_what_is_allowed() {
         let plugin = plugin(tree!({"whitelist": [{"key": "a", "operator": "Exists"}]}));
         let plain = cluster(Value::map());
-        let own = cluster(tree!({"scheduler.alpha.kubernetes.io/tolerationsWhitelist": "[{\"key\":\"b\",\"operator\":\"Exists\"}]"}));
+        let own = cluster(
+            tree!({"scheduler.alpha.kubernetes.io/tolerationsWhitelist": "[{\"key\":\"b\",\"operator\":\"Exists\"}]"}),
+        );
         let tolerating = |key: &str| pod(tree!([{"key": key, "operator": "Equal", "value": "x"}]), false);
         assert!(admit(&plugin, &plain, "pods", tolerating("a")).await.is_ok());
         for (cluster, whose) in [(&plain, "cluster"), (&own, "namespace")] {

@@ -75,6 +75,14 @@ impl review::Cluster for Cluster {
     fn name_suffix(&self) -> String {
         "abcde".to_owned()
     }
+
+    fn resource_of(&self, group: &str, version: &str, kind: &str) -> Option<(String, bool)> {
+        let registry = Registry::builtin();
+        let kind = registry.find_kind(group, kind)?;
+        let info = kind.info();
+        let is_served = info.versions.iter().any(|served| *served == *version);
+        is_served.then(|| (info.plural.to_string(), info.namespaced))
+    }
 }
 
 /// A change to be reviewed: by jane, in the namespace `n`.
@@ -162,17 +170,6 @@ pub async fn admit(
     object: Value,
 ) -> Result<Value, Status> {
     run(plugin, cluster, ("", resource), object, None).await
-}
-
-/// The quotas that a create is charged to.
-pub async fn charges(
-    plugin: &dyn Plugin,
-    cluster: &Cluster,
-    place: (&str, &str),
-    object: Value,
-) -> Result<Vec<Value>, Status> {
-    let outcome = Request::new(place, object, None).run(plugin, cluster).await;
-    outcome.result.map(|()| outcome.charges)
 }
 
 /// A create, or the change of `old`, through both phases of one plugin.
