@@ -11,10 +11,10 @@ use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
 use crate::server::Server;
-use crate::{body, command, documents, flow, read, route, stream, watch};
+use crate::{body, command, documents, flow, impersonate, read, route, stream, watch};
 use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, names};
-use authn::{Caller, Peer};
+use authn::{Caller, Impersonated, Peer};
 use authz::Attributes;
 use http::{HeaderValue, Request, header, request::Parts};
 use kinds::Form as SubresourceForm;
@@ -88,6 +88,13 @@ async fn walk(
     if let Some(trail) = trail {
         trail.received(caller.as_ref().ok(), &attributes).await?;
     }
+    let caller = match caller {
+        Ok(caller) => {
+            let other = impersonate::act(server, &caller, &parts.headers, &attributes).await?;
+            Ok(acting(trail, caller, other))
+        }
+        refused => refused,
+    };
     if let Some(explanation) = Explanation::of(parts) {
         explanation.authenticated(server, parts).await;
         if let Ok(caller) = &caller {
@@ -116,7 +123,7 @@ async fn walk(
         permit,
         seat,
         query: query.clone(),
-        headers: parts.headers.clone(),
+        headers: impersonate::without_credentials(server, &parts.headers),
         now: now.rfc3339(),
         now_secs: now.secs,
         warnings: parking_lot::Mutex::default(),
@@ -132,6 +139,15 @@ async fn caller(server: &Server, parts: &Parts) -> Result<Caller, Status> {
     let peer = connection.map_or(&stranger, |c| c.peer());
     let headers = HeaderView(&parts.headers);
     server.authenticator.authenticate(peer, &headers, parts.uri.path()).await.map_err(Status::from)
+}
+
+/// The other that the caller acts as, if any; the audit log learns of both.
+fn acting(trail: Option<&Arc<Trail>>, caller: Caller, other: Option<Impersonated>) -> Caller {
+    let Some(other) = other else { return caller };
+    if let Some(trail) = trail {
+        trail.impersonated(&other.caller, other.constraint);
+    }
+    other.caller
 }
 
 /// What authorization is asked.

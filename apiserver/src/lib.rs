@@ -22,6 +22,7 @@ mod edit;
 mod explain;
 mod fields;
 mod flow;
+mod impersonate;
 mod metadata;
 mod metrics;
 mod negotiate;

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use admission::Chain;
 use api::{Follow, Later, Reader, Value};
-use authn::Authenticator;
+use authn::{Authenticator, Impersonation};
 use authz::Authorizer;
 use kinds::Registry;
 use std::ops::Deref;
@@ -53,6 +53,8 @@ pub struct Server {
     pub audit: Option<Arc<Audit>>,
     /// Seals what rests in the store, where something is to be sealed.
     pub encryption: Option<Arc<Encryption>>,
+    /// Who may act as whom.
+    pub impersonation: Impersonation,
     /// Who may be at work now, and who waits.
     pub flow: Flow,
     pub clock: Clock,
@@ -103,6 +105,7 @@ impl Server {
             admission,
             audit,
             encryption,
+            impersonation: Impersonation::default(),
             flow: Flow::new(&flow, clock.clone()),
             clock,
             ids,

@@ -4,10 +4,10 @@
 //! refuses its credentials does not stop the others, but bars the way to being anonymous.
 
 use crate::{
-    Caller, Credentials, Headers, Peer, ServiceAccounts, TokenWebhook, anonymous, bearer_token, x509,
+    Caller, Configuration, Credentials, Headers, Issuers, Peer, RequestHeaders, ServiceAccounts,
+    StaticTokens, TokenWebhook, TrustedCas, anonymous, bearer_token, request_header, x509,
 };
 use api::{Later, Network, Reader, Status};
-use rustls_pki_types::CertificateDer;
 use std::fmt;
 use std::sync::Arc;
 use stdx::Clock;
@@ -47,18 +47,30 @@ pub trait Method: Send + Sync {
 pub type MakeMethod = fn(&Settings) -> Result<Option<Box<dyn Method>>, String>;
 
 /// Every way to log in, in the order they are asked.
-pub const METHODS: &[MakeMethod] = &[x509::make, bearer_token::make, anonymous::make];
+pub const METHODS: &[MakeMethod] = &[request_header::make, x509::make, bearer_token::make, anonymous::make];
 
 /// How callers are recognized.
 #[derive(Clone)]
 pub struct Settings {
     /// CA certificates that sign client certificates; none switches the method off.
-    pub client_cas: Vec<CertificateDer<'static>>,
+    pub client_cas: TrustedCas,
+    /// What an authenticating proxy says of its users; `None` believes no proxy.
+    pub request_headers: Option<RequestHeaders>,
+    /// Tokens from a file.
+    pub static_tokens: Option<StaticTokens>,
+    /// Whether tokens of `kube-system` by which nodes join are good for requests.
+    pub bootstrap_tokens: bool,
     /// Who this API server is, for tokens that say for whom they are; upstream's `--api-audiences`.
     pub api_audiences: Vec<String>,
     pub service_accounts: ServiceAccounts,
     /// Whether a request without credentials is `system:anonymous` or refused.
     pub anonymous: bool,
+    /// The paths on which it may be anonymous; empty for all.
+    pub anonymous_paths: Vec<String>,
+    /// Issuers whose tokens are believed.
+    pub configuration: Configuration,
+    /// Where they are kept while the server runs.
+    pub issuers: Issuers,
     /// A server elsewhere that judges tokens.
     pub token_webhook: Option<TokenWebhook>,
     pub clock: Clock,
@@ -72,12 +84,17 @@ impl Settings {
     /// Nobody but anonymous callers, in an empty cluster.
     pub fn new(clock: Clock) -> Self {
         let (reader, network) = (Arc::new(()), Arc::new(()));
-        let (client_cas, api_audiences) = (Vec::new(), Vec::new());
         Settings {
-            client_cas,
-            api_audiences,
+            client_cas: TrustedCas::default(),
+            request_headers: None,
+            static_tokens: None,
+            bootstrap_tokens: false,
+            api_audiences: Vec::new(),
             service_accounts: ServiceAccounts::default(),
             anonymous: true,
+            anonymous_paths: Vec::new(),
+            configuration: Configuration::default(),
+            issuers: Issuers::default(),
             token_webhook: None,
             clock,
             reader,
@@ -126,6 +143,8 @@ impl From<Refusal> for Status {
 pub struct Authenticator {
     methods: Vec<Box<dyn Method>>,
     api_audiences: Vec<String>,
+    /// The headers of proxies: those that are believed, and upstream's.
+    proxys: Vec<RequestHeaders>,
 }
 
 impl Authenticator {
@@ -135,12 +154,18 @@ impl Authenticator {
         for make in METHODS {
             methods.extend(make(settings)?);
         }
-        Ok(Authenticator { methods, api_audiences: settings.api_audiences.clone() })
+        let proxys = settings.request_headers.iter().cloned().chain([RequestHeaders::standard()]).collect();
+        Ok(Authenticator { methods, api_audiences: settings.api_audiences.clone(), proxys })
     }
 
     /// Who this API server is, for tokens that say for whom they are.
     pub fn api_audiences(&self) -> &[String] {
         &self.api_audiences
+    }
+
+    /// Whether a header is one by which a proxy says who calls: such headers go no further than this.
+    pub fn is_proxys(&self, header: &str) -> bool {
+        self.proxys.iter().any(|headers| headers.contains(header))
     }
 
     /// Who sent this request.

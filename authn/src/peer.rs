@@ -1,7 +1,7 @@
 //! What a method may look at: the connection and the headers of one request.
 
 use crate::Caller;
-use crate::x509::Judged;
+use crate::trusted_cas::Judged;
 use parking_lot::RwLock;
 use rustls_pki_types::CertificateDer;
 use std::net::SocketAddr;
@@ -13,7 +13,10 @@ pub struct Peer {
     certificates: Vec<CertificateDer<'static>>,
     remote: Option<SocketAddr>,
     component: Option<Caller>,
-    pub(crate) judged: RwLock<Option<Judged>>,
+    /// What its certificate says of it as a user.
+    pub(crate) judged: RwLock<Option<Judged<Option<Caller>>>>,
+    /// And as a proxy: its name.
+    pub(crate) proxy: RwLock<Option<Judged<String>>>,
 }
 
 impl Peer {
@@ -49,6 +52,10 @@ pub trait Headers: Sync {
     fn first(&self, name: &str) -> Option<&[u8]>;
     /// All values under `name`, in their order.
     fn all(&self, name: &str) -> Vec<&[u8]>;
+    /// Names and values of headers whose names begin with `prefix`, in any case. None where nobody asks.
+    fn starting_with<'a>(&'a self, _prefix: &str) -> Vec<(&'a str, &'a [u8])> {
+        Vec::new()
+    }
 }
 
 /// No headers.

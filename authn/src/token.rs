@@ -7,7 +7,9 @@ mod cache;
 
 pub use cache::TokenCache;
 
-use crate::{Caller, Settings, legacy_token, service_account, webhook_token};
+use crate::{
+    Caller, Settings, bootstrap_token, legacy_token, oidc, service_account, static_token, webhook_token,
+};
 use api::Later;
 use std::time::Duration;
 
@@ -59,7 +61,14 @@ pub trait TokenKind: Send + Sync {
 pub type MakeTokenKind = fn(&Settings) -> Result<Option<Box<dyn TokenKind>>, String>;
 
 /// Every kind of bearer tokens, in the order they are asked: local ones before those that ask elsewhere.
-pub const TOKENS: &[MakeTokenKind] = &[legacy_token::make, service_account::make, webhook_token::make];
+pub const TOKENS: &[MakeTokenKind] = &[
+    static_token::make,
+    legacy_token::make,
+    service_account::make,
+    bootstrap_token::make,
+    oidc::make,
+    webhook_token::make,
+];
 
 /// The kinds that are in use.
 pub(crate) struct Tokens {

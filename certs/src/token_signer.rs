@@ -119,6 +119,16 @@ pub fn public_keys_from_pem(text: &str) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
+/// The certificates of a PEM file, DER.
+pub fn certificates_from_pem(text: &str) -> Result<Vec<Vec<u8>>, String> {
+    let found: Vec<Vec<u8>> = blocks(text)?
+        .into_iter()
+        .filter(|block| block.label == "CERTIFICATE")
+        .map(|block| block.contents)
+        .collect();
+    if found.is_empty() { Err("data does not contain any valid certificates".to_owned()) } else { Ok(found) }
+}
+
 fn blocks(text: &str) -> Result<Vec<Pem>, String> {
     Pem::iter_from_buffer(text.as_bytes()).collect::<Result<_, _>>().map_err(|why| format!("no PEM: {why}"))
 }

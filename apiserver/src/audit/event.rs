@@ -20,6 +20,8 @@ pub struct Event {
     pub verb: String,
     pub user: Value,
     pub impersonated: Option<Value>,
+    /// The verb that allows it, when that is not the one that allows everything.
+    pub constraint: &'static str,
     pub source_ips: Vec<String>,
     pub user_agent: String,
     pub object_ref: Option<ObjectRef>,
@@ -121,6 +123,11 @@ impl Event {
             }
         };
         put("impersonatedUser", self.impersonated.clone());
+        let constrained = !self.constraint.is_empty();
+        put(
+            "authenticationMetadata",
+            constrained.then(|| tree!({"impersonationConstraint": self.constraint})),
+        );
         put("sourceIPs", (!self.source_ips.is_empty()).then(|| self.source_ips.clone().into()));
         put("userAgent", (!self.user_agent.is_empty()).then(|| self.user_agent.as_str().into()));
         put("objectRef", self.object_ref.as_ref().map(ObjectRef::tree));

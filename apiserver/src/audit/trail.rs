@@ -90,9 +90,11 @@ impl Trail {
         Err(Status::internal("failed to store audit event"))
     }
 
-    /// The caller acts as somebody else.
-    pub fn impersonated(&self, user: &Caller) {
-        self.state.lock().event.impersonated = Some(event::user(user));
+    /// The caller acts as somebody else, by the verb `constraint`.
+    pub fn impersonated(&self, user: &Caller, constraint: &'static str) {
+        let mut state = self.state.lock();
+        state.event.impersonated = Some(event::user(user));
+        state.event.constraint = constraint;
     }
 
     /// Whether bodies of requests, or of answers, are told.

@@ -4,8 +4,8 @@
 pub mod binding;
 mod direct;
 pub mod eviction;
+pub mod issuer;
 pub mod review;
-pub mod signer;
 pub mod token;
 
 use crate::answer::{self, Answer};

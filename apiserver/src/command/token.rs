@@ -1,7 +1,7 @@
 //! `POST serviceaccounts/NAME/token`: a token for a service account, bound to a pod, node or secret if asked, and to
 //! its audiences. Source: upstream's `pkg/registry/core/serviceaccount/storage/token.go`.
 
-use super::signer::ISSUER;
+use super::issuer::{EXTENDED_SECS, TokenIssuer, WATCHED_SECS};
 use super::{Input, direct, input};
 use crate::answer::{self, Answer};
 use crate::call::Call;
@@ -9,18 +9,17 @@ use crate::edit::{admission_check, admit};
 use crate::negotiate::Form;
 use admission::Operation;
 use api::merge::{FieldManager, FieldSet, Typing, Versions};
-use api::{Fault, Map, Status, Value, schema, tree};
+use api::{Fault, Map, Status, Value, json, schema, tree};
 use bytes::Bytes;
 
 const GROUP: &str = "authentication.k8s.io";
 const API_VERSION: &str = "authentication.k8s.io/v1";
 const KIND: &str = "TokenRequest";
+/// Under which key the audit log learns which token was issued.
+const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
 const DEFAULT_SECS: i64 = 3600;
 const MIN_SECS: i64 = 600;
 const MAX_SECS: i64 = 1 << 32;
-/// A pod's token of exactly this life is that of `kube-api-access`: old clients that never read it again get a year.
-const WATCHED_SECS: i64 = 3607;
-const EXTENDED_SECS: i64 = 365 * 24 * 3600;
 
 pub async fn create(call: &Call, form: Form, body: &Bytes) -> Result<Answer, Status> {
     let Input { object: mut request, options } = input(call, GROUP, KIND, body)?;
@@ -93,7 +92,7 @@ fn settle(call: &Call, request: &mut Value, account: &Value) -> Result<(), Statu
         return Err(Status::conflict(GROUP, KIND, &call.target.name, &why));
     }
     if request.list_at(&["spec", "audiences"]).is_empty() {
-        request.set(&["spec", "audiences"], vec![ISSUER]);
+        request.set(&["spec", "audiences"], call.server.authenticator.api_audiences().to_vec());
     }
     request.set(&["metadata", "name"], call.target.name.as_str());
     request.set(&["metadata", "namespace"], call.namespace());
@@ -184,12 +183,23 @@ fn reference(object: &Value) -> Value {
     Value::Map(map)
 }
 
+/// No token lives longer than the server lets it.
+fn shorten(call: &Call, issuer: &TokenIssuer, request: &mut Value) {
+    let secs = lifetime(request);
+    if let Some(max) = issuer.shortened(secs) {
+        call.warn(format!("requested expiration of {secs} seconds shortened to {max} seconds"));
+        request.set(&["spec", "expirationSeconds"], max);
+    }
+}
+
 fn issue(call: &Call, mut request: Value, account: &Value, bound: &Bound) -> Result<Value, Status> {
-    let signer = call.server.signer.as_ref().ok_or_else(|| Status::internal("no key to sign tokens with"))?;
+    let issuer = call.server.tokens.as_ref().ok_or_else(|| Status::internal("no key to sign tokens with"))?;
+    shorten(call, issuer, &mut request);
     let (now, secs) = (call.now_secs, lifetime(&request));
     let audiences = request.list_at(&["spec", "audiences"]).to_vec();
-    let watched =
-        bound.pod.is_some() && secs == WATCHED_SECS && audiences.iter().all(|a| a.as_str() == Some(ISSUER));
+    let ours =
+        |a: &Value| call.server.authenticator.api_audiences().iter().any(|our| a.as_str() == Some(our));
+    let watched = issuer.extend && bound.pod.is_some() && secs == WATCHED_SECS && audiences.iter().all(ours);
     let life = if watched { EXTENDED_SECS } else { secs };
     let mut private = tree!({"namespace": call.namespace()});
     let objects =
@@ -203,18 +213,20 @@ fn issue(call: &Call, mut request: Value, account: &Value, bound: &Bound) -> Res
     if watched {
         private.set(&["warnafter"], now + secs);
     }
+    let jti = call.server.ids.uuid();
     let claims = tree!({
         "aud": audiences,
         "exp": now + life,
         "iat": now,
-        "iss": ISSUER,
-        "jti": call.server.ids.uuid(),
+        "iss": issuer.issuer.as_str(),
+        "jti": jti.as_str(),
         "kubernetes.io": private,
         "nbf": now,
         "sub": format!("system:serviceaccount:{}:{}", call.namespace(), call.target.name)
     });
-    let token =
-        signer.sign(&claims).map_err(|e| Status::internal(format!("failed to generate token: {e}")))?;
+    let token = issuer.signer.sign(&json::to_vec(&claims));
+    let token = token.map_err(|e| Status::internal(format!("failed to generate token: {e}")))?;
+    call.annotate(vec![(ISSUED.to_owned(), format!("JTI={jti}"))]);
     let ends = crate::metadata::time_plus(&call.now, secs);
     request.set(&["status"], tree!({"token": token, "expirationTimestamp": ends}));
     let ty = schema::builtin_type(GROUP, "v1", KIND)

@@ -23,6 +23,7 @@ impl Headers for Authorization {
 
 struct World {
     ca: Authority,
+    cas: TrustedCas,
     clock: Clock,
     authenticator: Authenticator,
 }
@@ -30,9 +31,11 @@ struct World {
 fn world(anonymous: bool) -> World {
     let ca = Authority::new("kubernetes", NOW).unwrap();
     let clock = Clock::manual(NOW);
-    let client_cas = vec![ca.certificate_der().to_vec().into()];
+    let client_cas = TrustedCas::default();
+    client_cas.replace(&[ca.certificate_der().to_vec().into()]).unwrap();
+    let cas = client_cas.clone();
     let settings = Settings { client_cas, anonymous, ..Settings::new(clock.clone()) };
-    World { ca, clock, authenticator: Authenticator::new(&settings).unwrap() }
+    World { ca, cas, clock, authenticator: Authenticator::new(&settings).unwrap() }
 }
 
 fn peer(ca: &Authority, user: &str, groups: &[&str]) -> Peer {
@@ -126,8 +129,30 @@ async fn a_component_is_who_it_was_wired_as_whatever_it_sends() {
 
 #[test]
 fn a_bad_authority_is_an_error_at_the_start() {
-    let settings = Settings { client_cas: vec![vec![0; 8].into()], ..Settings::new(Clock::system()) };
-    assert!(Authenticator::new(&settings).is_err());
+    let cas = TrustedCas::default();
+    assert!(cas.replace(&[vec![0; 8].into()]).is_err());
+    assert!(cas.is_empty());
+}
+
+#[tokio::test]
+async fn an_exchanged_authority_counts_at_once_on_connections_that_are_open() {
+    let world = world(true);
+    let next = Authority::new("kubernetes", NOW).unwrap();
+    let (before, after) = (peer(&world.ca, "jane", &[]), peer(&next, "joe", &[]));
+    assert!(world.ask(&before, &()).await.is_ok());
+    assert!(world.ask(&after, &()).await.is_err());
+    world.cas.replace(&[next.certificate_der().to_vec().into()]).unwrap();
+    assert!(world.ask(&before, &()).await.is_err());
+    assert_eq!(world.ask(&after, &()).await.unwrap().name(), "joe");
+}
+
+#[tokio::test]
+async fn nobody_is_somebody_only_where_it_is_let() {
+    let anonymous_paths = vec!["/livez".to_owned()];
+    let settings = Settings { anonymous_paths, ..Settings::new(Clock::system()) };
+    let authenticator = Authenticator::new(&settings).unwrap();
+    assert!(authenticator.authenticate(&Peer::default(), &(), "/livez").await.is_ok());
+    assert!(authenticator.authenticate(&Peer::default(), &(), "/livez/ping").await.is_err());
 }
 
 #[tokio::test]
