@@ -5,8 +5,8 @@
 
 pub mod cel;
 pub mod configuration;
-pub mod configuration;
 mod convert;
+pub mod cron;
 mod fault;
 pub mod int_or_string;
 pub mod json;

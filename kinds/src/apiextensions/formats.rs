@@ -1,42 +1,13 @@
 //! Formats of values in schemas: which are known, and so enforced. Of the others clients are warned.
 
 use super::schema_walk;
+use crate::custom::is_checked_format;
 use api::Value;
-
-/// Formats of strings, without dashes.
-const STRINGS: [&str; 26] = [
-    "bsonobjectid",
-    "uri",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "cidr",
-    "mac",
-    "uuid",
-    "uuid3",
-    "uuid4",
-    "uuid5",
-    "isbn",
-    "isbn10",
-    "isbn13",
-    "creditcard",
-    "ssn",
-    "hexcolor",
-    "rgbcolor",
-    "byte",
-    "password",
-    "date",
-    "duration",
-    "datetime",
-    "k8sshortname",
-    "k8slongname",
-];
 
 /// Whether a format means something for a type ("" for a schema without one).
 pub fn is_known(ty: &str, format: &str) -> bool {
     match ty {
-        "" | "string" => STRINGS.contains(&format.replace('-', "").as_str()),
+        "" | "string" => is_checked_format(format),
         "integer" => matches!(format, "int32" | "int64"),
         "number" => matches!(format, "float" | "double"),
         _ => false,

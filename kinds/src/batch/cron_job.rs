@@ -1,11 +1,11 @@
 //! CronJob: makes Jobs on a schedule.
 
-use super::cron_schedule::CronSchedule;
 use super::{job, job_spec};
 use crate::apps::template;
 use crate::apps::workload::{self, default_text, default_to};
 use crate::validation::one_of;
 use crate::{Column, Cx, Info, Kind, keep_field, print, reset_status};
+use api::cron::CronSchedule;
 use api::{Fault, Path, Value};
 
 const SPEC: &str = "io.k8s.api.batch.v1.CronJobSpec";
@@ -162,7 +162,7 @@ fn schedule_faults(spec: &Value, old: Option<&Value>, at: &Path) -> Vec<Fault> {
         return vec![Fault::required(at, "")];
     }
     let mut faults = Vec::new();
-    if let Err(why) = CronSchedule::parse(schedule) {
+    if let Err(why) = CronSchedule::parse(schedule, load_location) {
         faults.push(Fault::invalid(at, schedule, why));
     }
     if !schedule.contains("TZ") {
@@ -203,7 +203,7 @@ fn time_zone_faults(zone: &str, at: &Path) -> Vec<Fault> {
 }
 
 /// A time zone must be one of the IANA database, spelled as there; the error is the text that clients read.
-pub(super) fn load_location(zone: &str) -> Result<(), String> {
+fn load_location(zone: &str) -> Result<(), String> {
     if matches!(zone, "" | "UTC" | "Local") {
         return Ok(());
     }

@@ -1,7 +1,6 @@
 //! The group `batch`.
 
 mod cron_job;
-pub mod cron_schedule;
 mod index_intervals;
 mod job;
 mod job_policy;

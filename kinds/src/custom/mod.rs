@@ -21,7 +21,7 @@ mod prune;
 mod scale_rules;
 mod version_order;
 
-pub(crate) use check::validate as check_value;
+pub(crate) use check::{is_checked_format, validate as check_value};
 pub use definition::{Definition, is_served};
 pub use json_path::JsonPath;
 pub use kind::CustomKind;

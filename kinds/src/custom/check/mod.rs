@@ -9,6 +9,8 @@ mod number;
 mod problem;
 mod string;
 
+pub use format::is_known as is_checked_format;
+
 use super::{Additional, Props};
 use api::{Fault, Value};
 use problem::{Problem, Verdict};

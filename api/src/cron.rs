@@ -2,8 +2,7 @@
 //! optional time zone in front (`TZ=Europe/Paris`, only in objects from old days). Errors are the texts that clients
 //! read. Source: upstream's cron library.
 
-use super::cron_job::load_location;
-use api::time::parse_duration;
+use crate::time::parse_duration;
 
 /// When a CronJob runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +48,17 @@ const MONTHS: Bounds = Bounds {
 };
 const WEEKDAYS: Bounds = Bounds { min: 0, max: 6, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
+/// Tells whether there is such a time zone, or why not.
+pub type Zones = fn(&str) -> Result<(), String>;
+
 impl CronSchedule {
-    pub fn parse(spec: &str) -> Result<Self, String> {
+    /// # Errors
+    /// What clients are told is wrong.
+    pub fn parse(spec: &str, zones: Zones) -> Result<Self, String> {
         if spec.is_empty() {
             return Err("empty spec string".to_owned());
         }
-        let (time_zone, spec) = split_time_zone(spec)?;
+        let (time_zone, spec) = split_time_zone(spec, zones)?;
         if spec.starts_with('@') {
             return named(spec, time_zone);
         }
@@ -73,7 +77,7 @@ impl CronSchedule {
     }
 }
 
-fn split_time_zone(spec: &str) -> Result<(Option<String>, &str), String> {
+fn split_time_zone(spec: &str, zones: Zones) -> Result<(Option<String>, &str), String> {
     let Some(rest) = spec.strip_prefix("TZ=").or_else(|| spec.strip_prefix("CRON_TZ=")) else {
         return Ok((None, spec));
     };
@@ -82,7 +86,7 @@ fn split_time_zone(spec: &str) -> Result<(Option<String>, &str), String> {
         let why = "runtime error: slice bounds out of range [:-1]";
         return Err(format!("invalid schedule format: {why}"));
     };
-    load_location(zone).map_err(|e| format!("provided bad location {zone}: {e}"))?;
+    zones(zone).map_err(|e| format!("provided bad location {zone}: {e}"))?;
     Ok((Some(zone.to_owned()), rest.trim()))
 }
 
@@ -103,7 +107,7 @@ fn named(spec: &str, time_zone: Option<String>) -> Result<CronSchedule, String> 
             return Ok(CronSchedule::Every(nanos - nanos % NANOS_PER_SEC));
         }
     };
-    let schedule = CronSchedule::parse(fields)?;
+    let schedule = CronSchedule::parse(fields, |_| Ok(()))?;
     Ok(match schedule {
         CronSchedule::Fields(fields) => CronSchedule::Fields(CronFields { time_zone, ..fields }),
         every => every,
@@ -190,7 +194,7 @@ fn number(text: &str) -> Result<u64, String> {
         } else {
             "invalid syntax"
         };
-        format!("failed to parse int from {text}: strconv.Atoi: parsing {}: {why}", api::quote(text))
+        format!("failed to parse int from {text}: strconv.Atoi: parsing {}: {why}", crate::quote(text))
     })?;
     u64::try_from(parsed).map_err(|_| format!("negative number ({parsed}) not allowed: {text}"))
 }
@@ -199,12 +203,16 @@ fn number(text: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
+    fn zones(name: &str) -> Result<(), String> {
+        if name == "Europe/Paris" { Ok(()) } else { Err(format!("unknown time zone {name}")) }
+    }
+
     fn error(spec: &str) -> String {
-        CronSchedule::parse(spec).unwrap_err()
+        CronSchedule::parse(spec, zones).unwrap_err()
     }
 
     fn fields(spec: &str) -> CronFields {
-        match CronSchedule::parse(spec) {
+        match CronSchedule::parse(spec, zones) {
             Ok(CronSchedule::Fields(fields)) => fields,
             other => panic!("{spec}: {other:?}"),
         }
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn names_stand_for_fields() {
         assert_eq!(fields("@yearly"), fields("0 0 1 1 *"));
-        assert_eq!(CronSchedule::parse("@every 90m"), Ok(CronSchedule::Every(5400 * NANOS_PER_SEC)));
+        assert_eq!(CronSchedule::parse("@every 90m", zones), Ok(CronSchedule::Every(5400 * NANOS_PER_SEC)));
     }
 
     #[test]
@@ -242,6 +250,8 @@ mod tests {
         assert_eq!(error("1-2-3 * * * *"), "too many hyphens: 1-2-3");
         assert_eq!(error("1/2/3 * * * *"), "too many slashes: 1/2/3");
         assert_eq!(error("@sometimes"), "unrecognized descriptor: @sometimes");
+        assert_eq!(error("TZ=X * * * * *"), "provided bad location X: unknown time zone X");
+        assert_eq!(fields("TZ=Europe/Paris @daily").time_zone.as_deref(), Some("Europe/Paris"));
         assert!(error("TZ=0").starts_with("invalid schedule format: "));
     }
 }
