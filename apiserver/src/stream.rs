@@ -2,18 +2,23 @@
 //! an endpoint of the service. `place` says where a stream goes, or why it goes nowhere; `dial` opens the connection.
 
 mod dial;
+mod options;
 mod place;
 
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::corridor::Refused;
 use crate::door::{Body, RequestBody};
+use crate::edit;
 use api::Status;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
 pub async fn serve(call: Call, _body: RequestBody, _parts: &Parts) -> Result<Answer, Refused> {
+    if let Some(mut options) = options::options(&call) {
+        edit::admit_stream(&call, &mut options).await?;
+    }
     let place = match (call.resource(), call.target.subresource.as_str()) {
         ("pods", "log") => match place::log(&call).await? {
             Some(place) => place,

@@ -12,8 +12,10 @@ pub mod scenarios;
 pub mod server;
 pub mod tools;
 pub mod wait;
+pub mod webhook;
 pub mod wire;
 
 pub use kubectl::{Kubectl, Outcome};
 pub use server::Server;
+pub use webhook::Webhook;
 pub use wire::{Answer, Wire};

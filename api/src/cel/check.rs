@@ -136,7 +136,7 @@ fn any<'e>(mut exprs: impl Iterator<Item = &'e Expr>, wanted: &[&str]) -> bool {
 pub fn known_type(expr: &Expr) -> Option<&'static str> {
     Some(match &expr.node {
         Node::Literal(literal) => match literal {
-            Literal::Null => "null",
+            Literal::Null => "null_type",
             Literal::Bool(_) => "bool",
             Literal::Int(_) => "int",
             Literal::Uint(_) => "uint",

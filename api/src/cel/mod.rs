@@ -164,6 +164,11 @@ impl Program {
         check::uses(&self.root, path)
     }
 
+    /// The names of an expression that is only a variable or a field of one: `["object", "metadata"]`.
+    pub fn path(&self) -> Option<Vec<&str>> {
+        check::path(&self.root)
+    }
+
     /// What the expression's value surely is, when that shows without its variables: `bool`, `string`, `list`, ….
     pub fn known_type(&self) -> Option<&'static str> {
         check::known_type(&self.root)
