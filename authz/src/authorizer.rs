@@ -147,7 +147,7 @@ impl Authorizer {
 
     /// Lets every authority read what it decides by, and follow it from then on.
     pub async fn begin(&self) {
-        for authority in self.authorities.load().iter() {
+        for authority in self.authorities.load_full().iter() {
             authority.begin().await;
         }
     }
@@ -169,7 +169,7 @@ impl Authorizer {
     /// The decision alone, for reviews: it opens nothing. The reasons of those without an opinion are joined.
     pub async fn decide(&self, caller: &Caller, asked: &Attributes) -> Decision {
         let mut without = Vec::new();
-        for authority in self.authorities.load().iter() {
+        for authority in self.authorities.load_full().iter() {
             let decision = match authority.decide(caller, asked) {
                 Ruling::Now(decision) => decision,
                 Ruling::Later(decision) => decision.await,
@@ -208,7 +208,7 @@ impl Authorizer {
     /// What each authority says, up to the one that decides, and what it looked at.
     pub async fn explain(&self, caller: &Caller, asked: &Attributes) -> Vec<Step> {
         let mut steps = Vec::new();
-        for authority in self.authorities.load().iter() {
+        for authority in self.authorities.load_full().iter() {
             let decision = match authority.decide(caller, asked) {
                 Ruling::Now(decision) => decision,
                 Ruling::Later(decision) => decision.await,

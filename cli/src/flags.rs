@@ -7,6 +7,7 @@ mod authentication;
 pub mod authorization;
 mod explain;
 mod flow;
+mod oidc;
 mod service_accounts;
 
 pub use admission::Admission;
@@ -16,6 +17,7 @@ pub use authentication::Authentication;
 pub use authorization::Authorization;
 pub use explain::Explain;
 pub use flow::Flow;
+pub use oidc::Oidc;
 pub use service_accounts::ServiceAccounts;
 
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +81,8 @@ pub struct Cluster {
     pub threads: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     pub authentication: Authentication,
+    #[command(flatten)]
+    pub oidc: Oidc,
     #[command(flatten)]
     pub authorization: Authorization,
     #[command(flatten)]

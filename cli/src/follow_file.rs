@@ -54,7 +54,7 @@ impl Changes {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).with_context(watched)?;
         let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE;
         inotify::add_watch(&inotify, &folder, flags).with_context(watched)?;
-        Ok(Changes(AsyncFd::new(inotify).with_context(watched)?))
+        Ok(Changes(AsyncFd::register(inotify).with_context(watched)?))
     }
 
     /// Waits until something changed, and takes all that is told of it.

@@ -93,6 +93,7 @@ fn rooms(
     let mut who = authn::Settings::new(clock.clone());
     (who.reader, who.network) = (reader.clone(), network.clone());
     flags.authentication.settle(&mut who, pki, parts == Parts::All)?;
+    flags.oidc.settle(&mut who, flags.authentication.anonymous_auth.is_some())?;
     let mut may = authz::Settings::new(clock.clone());
     (may.reader, may.network) = (reader.clone(), network.clone());
     may.configuration = flags.authorization.configuration()?;

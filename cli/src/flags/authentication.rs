@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Authentication")]
 pub struct Authentication {
-    /// Let requests without credentials in, as system:anonymous
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub anonymous_auth: bool,
+    /// Let requests without credentials in, as system:anonymous [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub anonymous_auth: Option<bool>,
     /// For whom tokens must be that are used here [default: the issuers of service accounts' tokens]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub api_audiences: Vec<String>,
@@ -61,7 +61,7 @@ impl Authentication {
     /// Adds what the flags say to the settings of a cluster with the keys of `pki`; `joins` is whether nodes may join
     /// unless the flags say.
     pub fn settle(&self, settings: &mut Settings, pki: &Pki, joins: bool) -> anyhow::Result<()> {
-        settings.anonymous = self.anonymous_auth;
+        settings.anonymous = self.anonymous_auth.unwrap_or(true);
         settings.bootstrap_tokens = self.enable_bootstrap_token_auth.unwrap_or(joins);
         let issuers = self.service_accounts.issuers()?;
         settings.api_audiences =
