@@ -11,6 +11,7 @@ use clap::Parser;
 
 mod connection;
 mod figures;
+mod flood;
 mod load;
 mod objects;
 mod process;
@@ -66,6 +67,9 @@ pub struct Args {
     /// Writes a second of the fan-out workload.
     #[arg(long, default_value_t = 20)]
     watch_rate: u64,
+    /// Connections of the flood workload.
+    #[arg(long, default_value_t = 200)]
+    flood_connections: usize,
     /// Where to write all figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,

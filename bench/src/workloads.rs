@@ -11,7 +11,7 @@ use crate::connection::Call;
 use crate::figures::Figures;
 use crate::load::{self, Load, Turn};
 use crate::server::{LISTS, Server};
-use crate::{objects, protobuf, report, watchers};
+use crate::{flood, objects, protobuf, report, watchers};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -241,7 +241,31 @@ pub async fn run_all(args: &Args, servers: &mut [Server]) -> Result<report::Repo
         }
         report.add("watch-fan-out", &rounds);
     }
+    if wanted("flood") {
+        floods(args, servers, &mut report).await.context("flood")?;
+    }
     Ok(report)
+}
+
+/// What one user waits while it is quiet, and while another floods the server.
+async fn floods(args: &Args, servers: &mut [Server], report: &mut report::Report) -> Result<()> {
+    let mut rounds = [vec![Vec::new(); servers.len()], vec![Vec::new(); servers.len()]];
+    for round in 0..args.rounds {
+        for (index, server) in servers.iter_mut().enumerate() {
+            let context = Round { namespace: server.namespace.clone(), round, objects: args.objects };
+            for needs in [Needs::Pods, Needs::ManyPods] {
+                prepare(args, server, needs, &context).await.context("cannot prepare")?;
+            }
+            let flood::Round { quiet, flooded, lists, refused } = flood::run(args, server).await?;
+            eprintln!("bench: flood: {lists} lists answered, {refused} refused");
+            rounds[0][index].push(quiet);
+            rounds[1][index].push(flooded);
+        }
+    }
+    let [quiet, flooded] = rounds;
+    report.add("flood-quiet-get", &quiet);
+    report.add("flood-get", &flooded);
+    Ok(())
 }
 
 async fn one_round(args: &Args, server: &mut Server, workload: &Workload, round: usize) -> Result<Figures> {

@@ -21,7 +21,7 @@ use crate::kubeconfig::Access;
 /// No answer takes longer than this, in seconds.
 const READ_SECS: u64 = 30;
 
-/// One connection to a server, as the administrator.
+/// One connection to a server, as the administrator unless it is said otherwise.
 pub struct Wire {
     stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
 }
@@ -60,12 +60,19 @@ impl Wire {
     /// # Errors
     /// When the connection or the handshake fails.
     pub fn open(server: &Server) -> Result<Self> {
-        let access = server.access();
+        Self::with(&server.access())
+    }
+
+    /// Connects with the certificate of a kubeconfig.
+    ///
+    /// # Errors
+    /// When the connection or the handshake fails.
+    pub fn with(access: &Access) -> Result<Self> {
         let certificates =
             CertificateDer::pem_slice_iter(&access.certificate).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&access.key)?;
-        let config = trusting(&access)?.with_client_auth_cert(certificates, key)?;
-        Self::connect(&access, config)
+        let config = trusting(access)?.with_client_auth_cert(certificates, key)?;
+        Self::connect(access, config)
     }
 
     /// Connects without a certificate.

@@ -3,7 +3,7 @@
 
 use super::Answer;
 use crate::door::{Body, BoxError};
-use crate::flow::Pace;
+use crate::flow::{Kept, Pace};
 use bytes::Bytes;
 use futures::Stream;
 use hyper::body::Body as _;
@@ -11,7 +11,7 @@ use hyper::body::Body as _;
 /// Bytes of one piece.
 pub const PIECE_BYTES: usize = 64 * 1024;
 /// Answers up to here are sent at once.
-const SHORT_BYTES: u64 = 256 * 1024;
+pub const SHORT_BYTES: u64 = 256 * 1024;
 
 /// Marks an answer whose pieces are made as they are sent. It has no length yet, and may be compressed.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,14 @@ pub fn send(answer: Answer, pace: impl FnOnce() -> Pace) -> Answer {
         Some((Ok::<_, BoxError>(piece), (bytes, pace)))
     });
     answer.map(|_| Body::stream(pieces))
+}
+
+/// Lets the seat that goes with an answer go with its body.
+pub fn seated(mut answer: Answer) -> Answer {
+    match answer.extensions_mut().remove::<Kept>() {
+        Some(seat) => answer.map(|body| body.keeping(seat)),
+        None => answer,
+    }
 }
 
 #[cfg(test)]

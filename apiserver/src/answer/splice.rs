@@ -6,7 +6,7 @@ use super::long::{self, PIECE_BYTES};
 use super::{Answer, bytes_of};
 use crate::call::Call;
 use crate::door::BoxError;
-use crate::flow::{Deadline, Pace, Seat};
+use crate::flow::{Kept, Pace, Seat};
 use crate::negotiate::Media;
 use crate::read::List;
 use crate::stored;
@@ -14,7 +14,6 @@ use api::{Status, Value, json};
 use bytes::Bytes;
 use http::header;
 use std::sync::Arc;
-use stdx::limits;
 use store::Entry;
 
 /// How many items are spliced between two looks at the time.
@@ -32,14 +31,14 @@ struct Splice {
     begun: bool,
     head: String,
     /// Held until the last piece is made.
-    seat: Option<(Arc<Seat>, Deadline)>,
+    seat: Option<Kept>,
 }
 
 /// Answers with a list.
 pub async fn list(call: Call, meta: &Value, list: List) -> Result<Answer, Status> {
     let mut pace = call.pace();
     // Who tells of answers wants them whole.
-    let whole = call.trail.is_some();
+    let whole = call.trail.as_ref().is_some_and(|trail| trail.tells_answers());
     let mut splice = Splice::new(call, meta, list);
     let mut first = splice.piece(&mut pace).await?;
     while whole && splice.tail.is_some() {
@@ -51,7 +50,7 @@ pub async fn list(call: Call, meta: &Value, list: List) -> Result<Answer, Status
         return Ok(bytes_of(200, content_type, first.into()));
     }
     let seat = std::mem::replace(&mut splice.call.seat, Seat::none());
-    splice.seat = Some(seat.at_most(limits::REQUEST_TIMEOUT));
+    splice.seat = Some(seat.keep());
     let state = (Some(Bytes::from(first)), splice, pace);
     let rest = futures::stream::unfold(state, |(first, mut splice, mut pace)| async move {
         if let Some(piece) = first {
@@ -64,10 +63,8 @@ pub async fn list(call: Call, meta: &Value, list: List) -> Result<Answer, Status
             splice.tail = None;
             BoxError::from(status.message)
         });
-        if splice.tail.is_none()
-            && let Some((seat, _)) = splice.seat.take()
-        {
-            seat.release();
+        if splice.tail.is_none() {
+            splice.seat = None;
         }
         Some((piece, (None, splice, pace)))
     });

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 /// How long a request may wait: a quarter of the time it has altogether, as upstream.
@@ -111,6 +112,8 @@ pub struct Level {
     /// How many seats there are now.
     limit: AtomicU32,
     limits: Mutex<Limits>,
+    /// Whether it has queues.
+    queuing: AtomicBool,
     pub queues: Mutex<Queues>,
     /// The most seats used and waited for at once since this was last asked, and seat-microseconds since then.
     peak: AtomicU32,
@@ -158,6 +161,7 @@ impl Level {
             waiting_seats: AtomicU32::new(0),
             limit: AtomicU32::new(0),
             limits: Mutex::default(),
+            queuing: AtomicBool::new(false),
             queues: Mutex::default(),
             peak: AtomicU32::new(0),
             busy_micros: AtomicU64::new(0),
@@ -182,6 +186,7 @@ impl Level {
     /// Changes what the level has; its limit of the moment is set apart.
     pub fn configure(&self, limits: Limits, shape: Option<Shape>) {
         *self.limits.lock() = limits;
+        self.queuing.store(shape.is_some(), Ordering::Relaxed);
         self.queues.lock().reshape(shape);
     }
 
@@ -203,10 +208,12 @@ impl Level {
         self.state.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether `seats` more find room. Who is wider than the level runs alone.
+    /// Whether `seats` more find room. Who is wider than the level runs alone; who waits for a level without seats
+    /// waits until it borrows some.
     fn fits(&self, used: u32, seats: u32) -> bool {
         let limit = self.limit();
-        self.exempt || used + seats <= limit || (seats > limit && used == 0)
+        let alone = || seats > limit && used == 0 && (limit > 0 || !self.queuing.load(Ordering::Relaxed));
+        self.exempt || used + seats <= limit || alone()
     }
 
     /// A seat for a request of `schema`, if one is free and nobody waits.
@@ -338,8 +345,7 @@ impl Level {
     fn take_for_waiting(&self, seats: u32) -> bool {
         let fits = |state| {
             let (used, waiting) = split(state);
-            let room = self.limit() > used && self.fits(used, seats);
-            (waiting > 0 && room).then(|| state - ONE_WAITING + u64::from(seats))
+            (waiting > 0 && self.fits(used, seats)).then(|| state - ONE_WAITING + u64::from(seats))
         };
         self.state.fetch_update(Ordering::SeqCst, Ordering::Relaxed, fits).is_ok()
     }
@@ -451,26 +457,33 @@ impl Seat {
     }
 }
 
-/// Gives a seat back when a time is over, unless this is dropped before.
+/// A seat that goes with an answer, and is given back when the request's time is over all the same: who reads slowly
+/// keeps nobody waiting.
+#[derive(Clone, Debug)]
+pub struct Kept(Arc<Keeping>);
+
 #[derive(Debug)]
-pub struct Deadline(tokio::task::AbortHandle);
+struct Keeping {
+    seat: Arc<Seat>,
+    timer: AbortHandle,
+}
 
 impl Seat {
-    /// Takes the seat out, to be given back after `time` at the latest: who reads slowly keeps nobody waiting.
-    pub fn at_most(self, time: Duration) -> (Arc<Seat>, Deadline) {
+    pub fn keep(self) -> Kept {
         let seat = Arc::new(self);
         let held = seat.clone();
         let timer = tokio::spawn(async move {
-            tokio::time::sleep(time).await;
+            tokio::time::sleep(stdx::limits::REQUEST_TIMEOUT).await;
             held.release();
         });
-        (seat, Deadline(timer.abort_handle()))
+        Kept(Arc::new(Keeping { seat, timer: timer.abort_handle() }))
     }
 }
 
-impl Drop for Deadline {
+impl Drop for Keeping {
     fn drop(&mut self) {
-        self.0.abort();
+        self.timer.abort();
+        self.seat.release();
     }
 }
 

@@ -18,7 +18,7 @@ mod tally;
 mod turns;
 mod work;
 
-pub use level::{Deadline, Seat};
+pub use level::{Kept, Seat};
 pub use turns::{Pace, Turns};
 
 use crate::address::{Address, Verb};
