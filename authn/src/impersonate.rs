@@ -11,7 +11,7 @@
 //! | legacy | anybody, for all requests | `impersonate` |
 
 use crate::request_header::extra_key;
-use crate::{ANONYMOUS, AUTHENTICATED, Caller, Headers, UNAUTHENTICATED, hypothetical};
+use crate::{ANONYMOUS, Caller, Headers, UNAUTHENTICATED, hypothetical};
 use api::{Later, Status, names, quote};
 use parking_lot::Mutex;
 use std::collections::HashMap;

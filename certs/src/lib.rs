@@ -18,4 +18,4 @@ pub use error::PkiError;
 pub use names::ServerNames;
 pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
 pub use request::Terms;
-pub use token_signer::{TokenSigner, certificates_from_pem, public_keys_from_pem};
+pub use token_signer::{TokenSigner, certificates_from_pem, public_keys_from_pem, sign_detached};

@@ -8,6 +8,7 @@ mod explain;
 mod flags;
 mod follow_file;
 mod kubeconfig;
+mod legacy_uses;
 mod logs;
 mod serve;
 mod up;

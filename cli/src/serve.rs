@@ -1,6 +1,7 @@
 //! The API server, wired: store, who, may they, what policy says, door; and the control loops, each a client of it.
 
 use crate::flags::Cluster;
+use crate::legacy_uses;
 use admission::Chain;
 use anyhow::Context;
 use api::{Network, Reader};
@@ -49,8 +50,9 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let store = Store::open(config).await?;
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
+    let (note, uses) = legacy_uses::notes();
     let mut rooms = rooms(
-        (pki, flags, parts),
+        (pki, flags, parts, note),
         endpoint,
         store.clone(),
         clock.clone(),
@@ -67,8 +69,15 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
-    let (ca_pem, signer) = (pki.ca.certificate_pem().to_owned(), Some(pki.ca.clone()));
-    let settings = controllers::Settings { ca_pem, signer, endpoint, clock };
+    tokio::spawn(legacy_uses::write(connect("system:apiserver"), uses));
+    let settings = controllers::Settings {
+        ca_pem: pki.ca.certificate_pem().to_owned(),
+        signer: Some(pki.ca.clone()),
+        token_signer: Some(Arc::new(flags.authentication.service_accounts.signer(pki)?)),
+        authentication_trust: flags.authentication.trust(pki)?,
+        endpoint,
+        clock,
+    };
     controllers::start(parts, &connect, &settings);
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -81,7 +90,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
 }
 
 fn rooms(
-    (pki, flags, parts): (&Pki, &Cluster, Parts),
+    (pki, flags, parts, note): (&Pki, &Cluster, Parts, legacy_uses::Note),
     endpoint: SocketAddr,
     store: Store,
     clock: Clock,
@@ -93,6 +102,7 @@ fn rooms(
     let mut who = authn::Settings::new(clock.clone());
     (who.reader, who.network) = (reader.clone(), network.clone());
     flags.authentication.settle(&mut who, pki, parts == Parts::All)?;
+    who.service_accounts.used = Some(note);
     flags.oidc.settle(&mut who, flags.authentication.anonymous_auth.is_some())?;
     let mut may = authz::Settings::new(clock.clone());
     (may.reader, may.network) = (reader.clone(), network.clone());

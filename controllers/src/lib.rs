@@ -4,7 +4,9 @@
 //! it one step. It has its own identity, and no way to the store. All controllers share one local copy of each
 //! resource.
 
+mod authentication_trust;
 mod bootstrap;
+mod bootstrap_token;
 mod certificate_approving;
 mod certificate_cleaner;
 mod certificate_rules;
@@ -28,6 +30,7 @@ mod history;
 mod identity;
 mod job;
 mod kubernetes_service;
+mod legacy_token;
 mod list;
 mod namespace;
 mod node_fit;
@@ -46,6 +49,7 @@ mod service_pods;
 mod stateful_set;
 mod status;
 mod template_hash;
+mod token_secret;
 mod ttl_after_finished;
 mod volume_protection;
 
@@ -67,6 +71,10 @@ pub struct Settings {
     pub ca_pem: String,
     /// Signs the certificates that are asked for; without it nobody does.
     pub signer: Option<Arc<certs::Authority>>,
+    /// Signs tokens of service accounts that rest in secrets; without it they get none.
+    pub token_signer: Option<Arc<certs::TokenSigner>>,
+    /// What other servers of the cluster are told of how users are known: keys and texts of a ConfigMap.
+    pub authentication_trust: Vec<(String, String)>,
     /// Where the API server can be reached.
     pub endpoint: SocketAddr,
     pub clock: Clock,

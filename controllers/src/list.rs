@@ -1,10 +1,11 @@
 //! The list of all control loops.
 
 use crate::{
-    Context, Parts, cluster_role_aggregation, cron_job, custom_resource_definition, daemon_set, deployment,
-    disruption, endpoint_slice, endpoints, flow_control, garbage_collector, job, kubernetes_service,
-    namespace, pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set,
-    ttl_after_finished, volume_protection,
+    Context, Parts, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
+    custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
+    garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, pod_gc, replica_set,
+    resource_quota, root_ca, service_account, service_cidr, stateful_set, token_secret, ttl_after_finished,
+    volume_protection,
 };
 use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 
@@ -28,9 +29,15 @@ pub const CONTROLLERS: &[Controller] = &[
         start: custom_resource_definition::start,
     },
     Controller { name: "flow-control", part: Parts::ApiServer, start: flow_control::start },
+    Controller { name: "authentication-trust", part: Parts::ApiServer, start: authentication_trust::start },
+    Controller { name: "legacy-token-tracking", part: Parts::ApiServer, start: legacy_token::start_tracking },
     controller("namespace-controller", namespace::start),
     controller("root-ca-cert-publisher", root_ca::start),
     controller("service-account-controller", service_account::start),
+    controller(identity::TOKENS, token_secret::start),
+    controller("legacy-service-account-token-cleaner", legacy_token::start),
+    controller("token-cleaner", bootstrap_token::start_cleaner),
+    controller("bootstrap-signer", bootstrap_token::start_signer),
     controller("generic-garbage-collector", garbage_collector::start),
     controller("replicaset-controller", replica_set::start),
     controller("replication-controller", replica_set::start_replication_controller),

@@ -27,6 +27,7 @@ namespaced! {
     persistent_volume_claims: "" "persistentvolumeclaims";
     pods: "" "pods";
     replication_controllers: "" "replicationcontrollers";
+    secrets: "" "secrets";
     resource_quotas: "" "resourcequotas";
     service_accounts: "" "serviceaccounts";
     services: "" "services";

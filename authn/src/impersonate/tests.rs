@@ -1,6 +1,7 @@
 //! Acting as others, against a list of what is allowed.
 
 use super::*;
+use crate::AUTHENTICATED;
 
 struct Sent(Vec<(&'static str, &'static str)>);
 

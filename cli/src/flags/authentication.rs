@@ -3,6 +3,7 @@
 use super::ServiceAccounts;
 use crate::follow_file;
 use anyhow::{Context, ensure};
+use api::Value;
 use authn::{RequestHeaders, Settings, StaticTokens, TrustedCas};
 use certs::{Pki, certificates_from_pem};
 use clap::Args;
@@ -82,12 +83,28 @@ impl Authentication {
         Ok(())
     }
 
-    /// The certificates of those who may sign users' certificates, as of now.
-    pub fn client_ca_pem(&self, pki: &Pki) -> anyhow::Result<String> {
-        match &self.client_ca_file {
-            Some(path) => read(path),
-            None => Ok(pki.ca.certificate_pem().to_owned()),
+    /// What other servers of the cluster are told of how users are known, under upstream's names.
+    pub fn trust(&self, pki: &Pki) -> anyhow::Result<Vec<(String, String)>> {
+        let client_cas = match &self.client_ca_file {
+            Some(path) => read(path)?,
+            None => pki.ca.certificate_pem().to_owned(),
+        };
+        let mut trust = vec![("client-ca-file".to_owned(), client_cas)];
+        let proxy = &self.proxy;
+        if let Some(path) = &proxy.requestheader_client_ca_file {
+            trust.push(("requestheader-client-ca-file".to_owned(), read(path)?));
+            for (key, values) in [
+                ("requestheader-allowed-names", &proxy.requestheader_allowed_names),
+                ("requestheader-username-headers", &proxy.requestheader_username_headers),
+                ("requestheader-uid-headers", &proxy.requestheader_uid_headers),
+                ("requestheader-group-headers", &proxy.requestheader_group_headers),
+                ("requestheader-extra-headers-prefix", &proxy.requestheader_extra_headers_prefix),
+            ] {
+                let json = api::json::to_vec(&Value::from(values.clone()));
+                trust.push((key.to_owned(), String::from_utf8_lossy(&json).into_owned()));
+            }
         }
+        Ok(trust)
     }
 }
 
