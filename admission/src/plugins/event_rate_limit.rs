@@ -4,8 +4,9 @@
 //! Namespace for key n`. Source: upstream's `plugin/pkg/admission/eventratelimit`.
 
 use super::{Plugin, Settings};
-use crate::configuration::{Shape, check, join};
+use crate::configuration::{self, join};
 use crate::review::{Cluster, Operation, Review};
+use api::configuration::Form;
 use api::{Fault, Path, Status, Value};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -14,10 +15,12 @@ use stdx::{Clock, Time};
 
 const TYPES: [&str; 4] = ["Namespace", "Server", "SourceAndObject", "User"];
 const DEFAULT_CACHE_SIZE: usize = 4096;
-const SHAPE: Shape = Shape(&[(
-    "limits",
-    Shape(&[("type", Shape::ANY), ("qps", Shape::ANY), ("burst", Shape::ANY), ("cacheSize", Shape::ANY)]),
-)]);
+const FORM: Form = Form {
+    kind: "Configuration",
+    versions: &["eventratelimit.admission.k8s.io/v1alpha1"],
+    table: "v1.Configuration\n\tkind\ts\n\tapiVersion\ts\n\tlimits\t[v1.Limit\n\
+            v1.Limit\n\ttype\ts\n\tqps\ti\n\tburst\ti\n\tcacheSize\ti\n",
+};
 
 pub struct EventRateLimit {
     limits: Vec<Limit>,
@@ -65,16 +68,10 @@ impl Plugin for EventRateLimit {
 
 impl EventRateLimit {
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let empty = Value::map();
-        let configuration = settings.configurations.get("EventRateLimit");
-        if let Some(value) = configuration {
-            check(value, "Configuration", &["eventratelimit.admission.k8s.io/v1alpha1"], &SHAPE)?;
-        }
-        let list = configuration.unwrap_or(&empty).list_at(&["limits"]);
-        let faults: Vec<String> = faults(list).iter().map(Fault::to_string).collect();
-        if !faults.is_empty() {
-            return Err(join(&faults));
-        }
+        let given = settings.configurations.get("EventRateLimit");
+        let read = given.map_or_else(|| Ok(Value::map()), |value| configuration::read(value, &FORM))?;
+        let list = read.list_at(&["limits"]);
+        api::configuration::check(&faults(list))?;
         let limits = list.iter().map(Limit::read).collect();
         Ok(EventRateLimit { limits, clock: settings.clock.clone() })
     }

@@ -5,16 +5,22 @@
 //! BestEffort tolerate memory pressure.
 
 use super::{Plugin, Settings, find};
-use crate::configuration::{Shape, check, join};
+use crate::configuration;
 use crate::review::{Cluster, Operation, Review};
+use api::configuration::Form;
 use api::resources::qos_class;
-use api::{Fault, Path, Status, Value, json, tree};
+use api::{Path, Status, Value, json, tree};
 use futures::future::BoxFuture;
 use kinds::core::pod_spec::tolerations as faults;
 
 const DEFAULT: &str = "scheduler.alpha.kubernetes.io/defaultTolerations";
 const WHITELIST: &str = "scheduler.alpha.kubernetes.io/tolerationsWhitelist";
-const SHAPE: Shape = Shape(&[("default", Shape::ANY), ("whitelist", Shape::ANY)]);
+const FORM: Form = Form {
+    kind: "Configuration",
+    versions: &["podtolerationrestriction.admission.k8s.io/v1alpha1"],
+    table: "v1.Configuration\n\tkind\ts\n\tapiVersion\ts\n\tdefault\t[v1.Toleration\n\twhitelist\t[v1.Toleration\n\
+            v1.Toleration\n\tkey\ts\n\toperator\ts\n\tvalue\ts\n\teffect\ts\n\ttolerationSeconds\tl\n",
+};
 
 pub struct PodTolerationRestriction {
     default: Vec<Value>,
@@ -23,20 +29,13 @@ pub struct PodTolerationRestriction {
 
 impl PodTolerationRestriction {
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let empty = Value::map();
-        let value = settings.configurations.get("PodTolerationRestriction").unwrap_or(&empty);
-        let version = "podtolerationrestriction.admission.k8s.io/v1alpha1";
-        if !value.is_empty() {
-            check(value, "Configuration", &[version], &SHAPE)?;
-        }
+        let given = settings.configurations.get("PodTolerationRestriction");
+        let value = given.map_or_else(|| Ok(Value::map()), |value| configuration::read(value, &FORM))?;
         let list = |field: &str| value.list_at(&[field]).to_vec();
         let (default, whitelist) = (list("default"), list("whitelist"));
         let at = Path::new("podtolerationrestriction");
         let wrong = [faults(&default, &at.child("default")), faults(&whitelist, &at.child("whitelist"))];
-        let wrong: Vec<String> = wrong.concat().iter().map(Fault::to_string).collect();
-        if !wrong.is_empty() {
-            return Err(format!("invalid config: {}", join(&wrong)));
-        }
+        api::configuration::check(&wrong.concat()).map_err(|why| format!("invalid config: {why}"))?;
         Ok(PodTolerationRestriction { default, whitelist })
     }
 

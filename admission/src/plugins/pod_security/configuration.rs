@@ -2,31 +2,23 @@
 //! pod-security-admission's `admission/api`.
 
 use super::policy::{Level, LevelVersion, Policy, Version};
-use crate::configuration::{Shape, check, join};
+use crate::configuration::{self, join};
+use api::configuration::Form;
 use api::{Fault, Path, Value};
 
-const SHAPE: Shape = Shape(&[
-    (
-        "defaults",
-        Shape(&[
-            ("enforce", Shape::ANY),
-            ("enforce-version", Shape::ANY),
-            ("audit", Shape::ANY),
-            ("audit-version", Shape::ANY),
-            ("warn", Shape::ANY),
-            ("warn-version", Shape::ANY),
-        ]),
-    ),
-    (
-        "exemptions",
-        Shape(&[("usernames", Shape::ANY), ("namespaces", Shape::ANY), ("runtimeClasses", Shape::ANY)]),
-    ),
-]);
-const VERSIONS: [&str; 3] = [
-    "pod-security.admission.config.k8s.io/v1",
-    "pod-security.admission.config.k8s.io/v1beta1",
-    "pod-security.admission.config.k8s.io/v1alpha1",
-];
+const FORM: Form = Form {
+    kind: "PodSecurityConfiguration",
+    versions: &[
+        "pod-security.admission.config.k8s.io/v1",
+        "pod-security.admission.config.k8s.io/v1beta1",
+        "pod-security.admission.config.k8s.io/v1alpha1",
+    ],
+    table: "v1.PodSecurityConfiguration\n\tkind\ts\n\tapiVersion\ts\n\tdefaults\tv1.PodSecurityDefaults\n\
+            \texemptions\tv1.PodSecurityExemptions\n\
+            v1.PodSecurityDefaults\n\tenforce\ts\n\tenforce-version\ts\n\taudit\ts\n\taudit-version\ts\n\
+            \twarn\ts\n\twarn-version\ts\n\
+            v1.PodSecurityExemptions\n\tusernames\t[s\n\tnamespaces\t[s\n\truntimeClasses\t[s\n",
+};
 
 /// The configuration of the plugin, checked.
 pub struct Configuration {
@@ -39,11 +31,7 @@ pub struct Configuration {
 impl Configuration {
     /// Everything is privileged and nobody exempt when there is none.
     pub fn read(value: Option<&Value>) -> Result<Self, String> {
-        let empty = Value::map();
-        if let Some(value) = value {
-            check(value, "PodSecurityConfiguration", &VERSIONS, &SHAPE)?;
-        }
-        let value = value.unwrap_or(&empty);
+        let value = &value.map_or_else(|| Ok(Value::map()), |value| configuration::read(value, &FORM))?;
         let mut faults = Vec::new();
         let mut mode = |name: &str| read_mode(value, name, &mut faults);
         let defaults = Policy { enforce: mode("enforce"), audit: mode("audit"), warn: mode("warn") };
@@ -107,7 +95,7 @@ mod tests {
 
     fn read(mut value: Value) -> Result<Configuration, String> {
         value.set(&["kind"], "PodSecurityConfiguration");
-        value.set(&["apiVersion"], VERSIONS[0]);
+        value.set(&["apiVersion"], FORM.versions[0]);
         Configuration::read(Some(&value))
     }
 

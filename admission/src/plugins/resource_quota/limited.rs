@@ -3,24 +3,23 @@
 //! With `limitedResources: [{resource: persistentvolumeclaims, matchContains: [gold.storageclass]}]` claims of the
 //! class `gold` need a quota for them: else 403 `insufficient quota to consume: …`.
 
-use crate::configuration::{Shape, check, join};
+use crate::configuration;
+use api::configuration::{Form, check};
 use api::quota::{matches_scope, scopes_met};
 use api::resources::Amounts;
 use api::{Fault, Path, Value};
 
-const SHAPE: Shape = Shape(&[(
-    "limitedResources",
-    Shape(&[
-        ("apiGroup", Shape::ANY),
-        ("resource", Shape::ANY),
-        ("matchContains", Shape::ANY),
-        (
-            "matchScopes",
-            Shape(&[("scopeName", Shape::ANY), ("operator", Shape::ANY), ("values", Shape::ANY)]),
-        ),
-    ]),
-)]);
-const GROUP: &str = "resourcequota.admission.k8s.io";
+const TABLE: &str = "v1.Configuration\n\tkind\ts\n\tapiVersion\ts\n\tlimitedResources\t[v1.LimitedResource\n\
+     v1.LimitedResource\n\tapiGroup\ts\n\tresource\ts\n\tmatchContains\t[s\n\tmatchScopes\t[v1.Scope\n\
+     v1.Scope\n\tscopeName\ts\n\toperator\ts\n\tvalues\t[s\n";
+const FORM: Form =
+    Form { kind: "ResourceQuotaConfiguration", versions: &["apiserver.config.k8s.io/v1"], table: TABLE };
+/// Under its name of old days.
+const OLD_FORM: Form = Form {
+    kind: "Configuration",
+    versions: &["resourcequota.admission.k8s.io/v1beta1", "resourcequota.admission.k8s.io/v1alpha1"],
+    table: TABLE,
+};
 
 /// The limited resources of the configuration.
 #[derive(Default)]
@@ -29,19 +28,15 @@ pub struct Limited(Vec<Value>);
 impl Limited {
     pub fn read(configuration: Option<&Value>) -> Result<Self, String> {
         let Some(value) = configuration else { return Ok(Limited::default()) };
-        let versions =
-            ["apiserver.config.k8s.io/v1", &format!("{GROUP}/v1beta1"), &format!("{GROUP}/v1alpha1")];
-        let kind = match value.str_at(&["apiVersion"]) {
-            "apiserver.config.k8s.io/v1" => "ResourceQuotaConfiguration",
-            _ => "Configuration",
-        };
-        check(value, kind, &versions, &SHAPE)?;
+        let is_old = value.str_at(&["kind"]) == OLD_FORM.kind;
+        let value = configuration::read(value, if is_old { &OLD_FORM } else { &FORM })?;
         let limited = value.list_at(&["limitedResources"]).to_vec();
         let at = Path::new("limitedResources");
         let unnamed = limited.iter().enumerate().filter(|(_, one)| one.str_at(&["resource"]).is_empty());
-        let faults: Vec<String> =
-            unnamed.map(|(i, _)| Fault::required(at.index(i).child("resource"), "").to_string()).collect();
-        if faults.is_empty() { Ok(Limited(limited)) } else { Err(join(&faults)) }
+        let faults: Vec<Fault> =
+            unnamed.map(|(i, _)| Fault::required(at.index(i).child("resource"), "")).collect();
+        check(&faults)?;
+        Ok(Limited(limited))
     }
 
     pub fn is_empty(&self) -> bool {
