@@ -96,14 +96,10 @@ fn go_type(call: &Call, suffix: &str) -> String {
     format!("*{package}.{}{suffix}", call.info().kind)
 }
 
-/// Any tree that says what it is; protobuf where its type has a form in it.
+/// Any tree that says what it is; protobuf where its type has a form in it. Indented JSON has no final newline.
 pub fn tree(form: Form, code: u16, value: &Value) -> Result<Answer, Status> {
     let bytes = match form.media {
-        Media::Json if form.pretty => {
-            let mut text = json::to_pretty(value);
-            text.push(b'\n');
-            text
-        }
+        Media::Json if form.pretty => json::to_pretty(value),
         Media::Json => return Ok(json_bytes(code, json::to_vec(value).into())),
         Media::Yaml => yaml::to_string(value).into_bytes(),
         Media::Protobuf => protobuf(value)?,
@@ -141,7 +137,7 @@ pub fn bytes_of(code: u16, content_type: &'static str, bytes: Bytes) -> Answer {
     response
 }
 
-/// A refusal, in the negotiated format where it could be negotiated, else as indented JSON without a final newline.
+/// A refusal, in the negotiated format where it could be negotiated, else as indented JSON.
 pub fn refusal(status: &Status, form: Option<Form>) -> Answer {
     let value = status.to_value();
     let indented = || bytes_of(status.code, Media::Json.content_type(), json::to_pretty(&value).into());
