@@ -4,7 +4,7 @@
 use crate::configuration::{Configuration, Mode};
 use crate::explain::{Explained, Step};
 use crate::webhook::WebhookAuthority;
-use crate::{Attributes, Permit, Reason, Rules, always, apiserver, components, node, privileged, rbac};
+use crate::{Attributes, Permit, Reason, Rules, always, apiserver, node, privileged, rbac};
 use api::{Later, Network, Reader, Status};
 use arc_swap::ArcSwap;
 use authn::Caller;
@@ -71,7 +71,7 @@ impl Settings {
 pub type MakeAuthority = fn(&Settings) -> Result<Box<dyn Authority>, String>;
 
 /// Authorities that are asked first, whatever is configured.
-pub const FIRST: &[MakeAuthority] = &[privileged::make, apiserver::make, components::make];
+pub const FIRST: &[MakeAuthority] = &[privileged::make, apiserver::make];
 
 /// The authorities that a configuration can name, besides webhooks.
 pub const AUTHORITIES: &[(Mode, MakeAuthority)] = &[

@@ -7,7 +7,6 @@ mod always;
 mod apiserver;
 mod attributes;
 mod authorizer;
-mod components;
 mod configuration;
 pub mod explain;
 pub mod node;
