@@ -110,13 +110,20 @@ pub struct Toleration {
     exists: bool,
     value: Str,
     effect: Str,
+    secs: Option<i64>,
 }
 
 impl Toleration {
     pub fn of(toleration: &Value) -> Self {
         let text = |field: &str| toleration.str_at(&[field]).into();
         let exists = toleration.str_at(&["operator"]) == "Exists";
-        Toleration { key: text("key"), exists, value: text("value"), effect: text("effect") }
+        let secs = toleration.i64_at(&["tolerationSeconds"]);
+        Toleration { key: text("key"), exists, value: text("value"), effect: text("effect"), secs }
+    }
+
+    /// For how many seconds a `NoExecute` taint is borne; for ever when `None`.
+    pub fn secs(&self) -> Option<i64> {
+        self.secs
     }
 
     /// Those of a pod's spec.

@@ -34,6 +34,7 @@ mod legacy_token;
 mod list;
 mod namespace;
 mod node_fit;
+mod node_lifecycle;
 mod owner;
 mod pod_batch;
 mod pod_gc;

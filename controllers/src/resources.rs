@@ -38,6 +38,7 @@ namespaced! {
     stateful_sets: "apps" "statefulsets";
     cron_jobs: "batch" "cronjobs";
     jobs: "batch" "jobs";
+    leases: "coordination.k8s.io" "leases";
     endpoint_slices: "discovery.k8s.io" "endpointslices";
     pod_disruption_budgets: "policy" "poddisruptionbudgets";
 }
