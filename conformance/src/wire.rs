@@ -3,7 +3,7 @@
 //! Deliberately small and blocking. What it sends is what the test wrote; what it reads is checked strictly enough that
 //! a broken answer is an error here and not a puzzle in the test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +125,21 @@ impl Wire {
     pub fn get(&mut self, path: &str) -> Result<Answer> {
         self.send(head("GET", path, &[]).as_bytes())?;
         self.answer()
+    }
+
+    /// Reads one answer; nothing when it does not begin in time.
+    ///
+    /// # Errors
+    /// As `answer`.
+    pub fn answer_within(&mut self, patience: Duration) -> Result<Option<Answer>> {
+        self.stream.get_ref().sock.set_read_timeout(Some(patience))?;
+        let begun = self.stream.fill_buf().map(<[u8]>::len);
+        self.stream.get_ref().sock.set_read_timeout(Some(Duration::from_secs(READ_SECS)))?;
+        match begun {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(_) => self.answer().map(Some),
+        }
     }
 
     /// Reads one answer whole.

@@ -146,7 +146,8 @@ impl Flow {
     ) -> Result<Seat, TooMany> {
         marks.caller = turns::id(caller.name());
         let watches = matches!(place, Address::Resource(target) if target.verb == Some(Verb::Watch));
-        if is_long_running(asked) && !watches {
+        let own = caller.is_in_process() && caller.name() == OWN_IDENTITY;
+        if own || is_long_running(asked) && !watches {
             return Ok(Seat::none());
         }
         let (fair, dropped) = match &self.mode {
@@ -154,9 +155,6 @@ impl Flow {
             Mode::InFlight(_) if watches => return Ok(Seat::none()),
             Mode::InFlight(in_flight) => return in_flight.enter(caller, &asked.verb),
         };
-        if caller.is_in_process() && caller.name() == OWN_IDENTITY {
-            return Ok(Seat::none());
-        }
         let config = fair.config();
         let Some(schema) = config.classify(caller, asked) else { return Ok(Seat::none()) };
         marks.uids = Some((schema.uid.clone(), schema.level_uid.clone()));
