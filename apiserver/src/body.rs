@@ -47,9 +47,7 @@ pub async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
 /// A body that did not arrive: 504 when it took too long, else 400.
 fn unread(error: RequestBodyError) -> Status {
     match error {
-        RequestBodyError::TimedOut => {
-            Status::new(504, "Timeout", "request did not complete within the allotted timeout")
-        }
+        RequestBodyError::TimedOut => crate::deadline::timed_out(),
         RequestBodyError::Broken(error) => Status::bad_request(format!("unable to read the body: {error}")),
     }
 }

@@ -11,18 +11,23 @@ use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
 use crate::server::Server;
-use crate::{body, command, documents, flow, impersonate, read, route, stream, watch};
+use crate::{body, command, deadline, documents, flow, impersonate, read, route, stream, watch};
 use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, names};
 use authn::{Caller, Impersonated, Peer};
 use authz::Attributes;
+use futures::FutureExt;
 use http::{HeaderValue, Request, header, request::Parts};
 use kinds::Form as SubresourceForm;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// One request, from the door to its answer.
 pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer {
     let timer = server.metrics.start(request.method());
+    let version = request.version();
     let (mut parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let place = address(parts.method.as_str(), parts.uri.path(), &query);
@@ -32,8 +37,15 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     let explanation = Explanation::begin(&mut parts);
     let mut marks = flow::Marks::default();
     let walked = walk(&server, &parts, body, &query, &place, &mut marks);
-    let walked = audit::guarded(audited.as_ref(), walked);
-    let mut answer = match walked.await {
+    let mut unfinished = audit::Unfinished::new(audited.clone());
+    let patience = server.limits.patience(&place, &query).unwrap_or(Duration::MAX);
+    let walked = match timeout(patience, AssertUnwindSafe(walked).catch_unwind()).await {
+        Ok(Ok(walked)) => walked,
+        Ok(Err(panic)) => unfinished.panicked(panic).await,
+        Err(_) => Ok(deadline::timed_out_answer()),
+    };
+    unfinished.end();
+    let mut answer = match walked {
         Ok(answer) => answer,
         Err(refused) => {
             let form = negotiate(&parts.headers, &query, Offer::PLAIN).ok();
@@ -47,7 +59,8 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
     if is_gzip {
         answer = gzip::compress(answer, pace()).await;
     }
-    answer = answer::long::send(answer, pace);
+    answer = answer::long::seated(answer::long::send(answer, pace));
+    server.limits.spread(version, &server.ids, &mut answer);
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
     marks.write(headers);
@@ -82,11 +95,15 @@ async fn walk(
     place: &Address,
     marks: &mut flow::Marks,
 ) -> Result<Answer, Refused> {
+    server.limits.patience(place, query)?;
     let trail = Trail::of(parts);
     let caller = caller(server, parts).await;
     let attributes = attributes(place, parts, query);
     if let Some(trail) = trail {
         trail.received(caller.as_ref().ok(), &attributes).await?;
+    }
+    if let Some(explanation) = Explanation::of(parts) {
+        explanation.authenticated(server, parts).await;
     }
     let caller = match caller {
         Ok(caller) => {
@@ -95,18 +112,18 @@ async fn walk(
         }
         refused => refused,
     };
-    if let Some(explanation) = Explanation::of(parts) {
-        explanation.authenticated(server, parts).await;
-        if let Ok(caller) = &caller {
-            explanation.authorized(server, caller, &attributes).await;
-        }
-    }
     let caller = caller?;
     let seat = match server.flow.enter(server, &caller, &attributes, place, query, marks).await {
         Ok(seat) => seat,
         Err(many) => return Ok(flow::too_many(many)),
     };
-    let permit = audit::authorize(&server.authorizer, trail, caller, attributes).await?;
+    if let Some(explanation) = Explanation::of(parts) {
+        explanation.authorized(server, &caller, &attributes).await;
+    }
+    let permit = match trail {
+        None => server.authorizer.authorize(caller, attributes).await?,
+        Some(trail) => trail.authorize(&server.authorizer, caller, attributes).await?,
+    };
     let Address::Resource(target) = place else {
         return documents::serve(server, parts, query, &permit).await;
     };

@@ -118,6 +118,7 @@ mod tests {
             ids: Ids::system(),
             tokens: None,
             drain: Drain::new(),
+            limits: crate::deadline::Limits::default(),
         }))
     }
 

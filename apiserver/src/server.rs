@@ -1,10 +1,11 @@
 //! The server: what all requests share.
 
 use crate::audit::Audit;
-use crate::encryption::Encryption;
 use crate::command::issuer::TokenIssuer;
+use crate::deadline::Limits;
 use crate::documents::Documents;
 use crate::door::Drain;
+use crate::encryption::Encryption;
 use crate::flow::{self, Flow};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -64,6 +65,7 @@ pub struct Server {
     pub metrics: Metrics,
     pub documents: Documents,
     drain: Drain,
+    pub limits: Limits,
 }
 
 /// The rooms that a server is put together from.
@@ -84,6 +86,8 @@ pub struct Rooms {
     /// Issues tokens of service accounts; without it there are none.
     pub tokens: Option<TokenIssuer>,
     pub drain: Drain,
+    /// How long requests may take.
+    pub limits: Limits,
 }
 
 impl Deref for Server {
@@ -96,7 +100,20 @@ impl Deref for Server {
 
 impl Server {
     pub fn new(rooms: Rooms) -> Self {
-        let Rooms { objects, authenticator, authorizer, admission, audit, encryption, flow, clock, ids, tokens, drain } = rooms;
+        let Rooms {
+            objects,
+            authenticator,
+            authorizer,
+            admission,
+            audit,
+            encryption,
+            flow,
+            clock,
+            ids,
+            tokens,
+            drain,
+            limits,
+        } = rooms;
         Server {
             store: objects.store().clone(),
             objects,
@@ -113,6 +130,7 @@ impl Server {
             metrics: Metrics::default(),
             documents: Documents::default(),
             drain,
+            limits,
         }
     }
 
@@ -126,11 +144,18 @@ impl Server {
         self.flow.follow(self).await;
     }
 
-    /// Seconds until a watch without a timeout of its own ends: from `min` to twice that, so that not all end at once.
-    pub fn watch_timeout_secs(&self, min: u64) -> u64 {
+    /// Seconds until a watch without a timeout of its own ends: from a least time to twice that, so that not all end at
+    /// once.
+    pub fn watch_timeout_secs(&self) -> u64 {
+        let min = self.limits.min_request_timeout_secs;
         let mut bytes = [0; 2];
         self.ids.fill(&mut bytes);
         min + u64::from(u16::from_le_bytes(bytes)) % min.max(1)
+    }
+
+    /// Whether the server is about to stop, or stopping.
+    pub fn is_leaving(&self) -> bool {
+        self.drain.is_announced()
     }
 
     /// Returns once the server is told to stop.

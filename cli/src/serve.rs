@@ -17,6 +17,7 @@ use http::{Request, Response};
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 use stdx::{Clock, Ids};
 use store::{Backend, Store, StoreConfig};
 use tokio::task::JoinHandle;
@@ -29,6 +30,8 @@ pub struct Running {
     tls: ServerTls,
     store: Store,
     audit: Option<Arc<Audit>>,
+    /// How long to serve on after being told to stop.
+    delay: Duration,
 }
 
 /// What is to be started.
@@ -66,7 +69,8 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     server.follow_flow_control().await;
     follow_configurations(flags, &server)?;
     let audit = server.audit.clone();
-    let door = Door::new(drain.clone(), move |request| apiserver::serve(server.clone(), request));
+    let limits = server.limits.clone();
+    let door = Door::with_limits(drain.clone(), &limits, move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
     tokio::spawn(legacy_uses::write(connect("system:apiserver"), uses));
@@ -78,7 +82,15 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         endpoint,
         clock,
     };
-    controllers::start(parts, &connect, &settings);
+    let scheduling = scheduler::Settings {
+        clock: settings.clock.clone(),
+        ids: Ids::system(),
+        names: vec![scheduler::DEFAULT_NAME.to_owned()],
+    };
+    let shared = controllers::start(parts, &connect, &settings);
+    if parts == Parts::All {
+        scheduler::start(connect(scheduler::IDENTITY), &shared, scheduling);
+    }
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
     let listening = tokio::spawn(async move { listens.listen(listener, shown).await });
@@ -86,7 +98,8 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         ends.started().await;
         door.drained().await
     });
-    Ok(Running { drain, listening, drained, tls, store, audit })
+    let delay = flags.limits.shutdown_delay_duration;
+    Ok(Running { drain, listening, drained, tls, store, audit, delay })
 }
 
 fn rooms(
@@ -127,6 +140,7 @@ fn rooms(
         ids: Ids::system(),
         tokens: Some(flags.authentication.service_accounts.issuer(pki, endpoint)?),
         drain,
+        limits: flags.limits.granted().map_err(anyhow::Error::msg)?,
     })
 }
 
@@ -182,6 +196,8 @@ impl Running {
 
     /// Lets requests finish, then closes everything.
     pub async fn stop(self) {
+        self.drain.announce();
+        tokio::time::sleep(self.delay).await;
         self.drain.start();
         if !self.drained.await.unwrap_or(false) {
             tracing::warn!("some requests did not finish in time");

@@ -18,7 +18,7 @@ mod webhook;
 pub use batch::BatchSettings;
 pub use log::{Format, LogSettings};
 pub use sink::{Mode, SinkSettings, Truncate};
-pub(crate) use trail::{Trail, authorize, deprecated, guarded, id};
+pub(crate) use trail::{Trail, Unfinished, deprecated, id};
 pub use webhook::WebhookSettings;
 
 use api::{Fault, Value};

@@ -132,7 +132,7 @@ async fn refusals_are_told_with_their_status_and_decisions_with_their_reasons() 
     let trail = scene.begin(&mut parts(&[]));
     let authorizer = authz::Authorizer::new(&authz::Settings::new(scene.clock.clone())).unwrap();
     trail.received(Some(&jane()), &asked("create")).await.unwrap();
-    let refused = authorize(&authorizer, Some(&trail), jane(), asked("create")).await.unwrap_err();
+    let refused = trail.authorize(&authorizer, jane(), asked("create")).await.unwrap_err();
     trail.answered(answer::refusal(&refused, None)).await;
     let last = scene.last();
     let status = |field| last.str_at(&["responseStatus", field]);
@@ -142,7 +142,7 @@ async fn refusals_are_told_with_their_status_and_decisions_with_their_reasons() 
     assert_eq!(last.str_at(&["annotations", "authorization.k8s.io/decision"]), "forbid");
     assert!(last.at(&["annotations", "authorization.k8s.io/reason"]).is_some());
     let root = authn::in_process("root", &["system:masters"]);
-    assert!(authorize(&authorizer, Some(&trail), root, asked("create")).await.is_ok());
+    assert!(trail.authorize(&authorizer, root, asked("create")).await.is_ok());
 }
 
 #[tokio::test]
@@ -182,16 +182,13 @@ async fn requests_that_nobody_waits_for_and_panics_have_an_end() {
     let scene = scene("rules: [{level: Metadata}]");
     let trail = scene.begin(&mut parts(&[]));
     trail.received(Some(&jane()), &asked("get")).await.unwrap();
-    {
-        let walk = std::pin::pin!(guarded(Some(&trail), std::future::pending::<()>()));
-        assert!(tokio::time::timeout(Duration::ZERO, walk).await.is_err());
-    }
+    drop(Unfinished::new(Some(trail)));
     settled(&scene, 2).await;
     assert_eq!(scene.last().str_at(&["responseStatus", "message"]), "Connection closed early");
     let trail = scene.begin(&mut parts(&[]));
     trail.received(Some(&jane()), &asked("get")).await.unwrap();
-    let bug = async { panic!("a bug") };
-    let task = tokio::spawn(async move { guarded::<()>(Some(&trail), bug).await });
+    let mut unfinished = Unfinished::new(Some(trail));
+    let task = tokio::spawn(async move { unfinished.panicked::<()>(Box::new("a bug")).await });
     assert!(task.await.is_err());
     assert_eq!(scene.last().str_at(&["stage"]), "Panic");
     assert_eq!(scene.last().str_at(&["responseStatus", "message"]), "APIServer panic'd: a bug");

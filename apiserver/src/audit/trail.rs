@@ -4,20 +4,22 @@ use super::Audit;
 use super::event::{self, Event, ObjectRef};
 use super::policy::{Level, Stage, Wanted};
 use crate::answer::Answer;
+use crate::deadline::is_stream;
 use crate::door::Connection;
-use api::{Map, Status, Value, json, proto, schema, time, yaml};
+use api::{Later, Map, Status, Value, json, proto, schema, time, yaml};
 use authn::Caller;
-use authz::{Attributes, Permit};
-use futures::FutureExt;
+use authz::{Attributes, Authorizer, Permit};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
+use std::any::Any;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stdx::Ids;
+use tokio::time::Instant;
 
 /// Requests that take longer say in their annotations where the time went.
 const SLOW: Duration = Duration::from_millis(500);
@@ -69,25 +71,33 @@ impl Trail {
 
     /// It is known who calls, or that nobody knows: asks the policy, and tells of the request. An error: the event
     /// cannot be kept, and may not be lost.
-    pub async fn received(&self, caller: Option<&Caller>, asked: &Attributes) -> Result<(), Status> {
+    pub fn received<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        asked: &'a Attributes,
+    ) -> Later<'a, Result<(), Status>> {
+        self.learn_request(caller, asked);
+        Box::pin(async move {
+            if caller.is_none() || self.tell(Stage::RequestReceived).await {
+                return Ok(());
+            }
+            self.audit.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            Err(Status::internal("failed to store audit event"))
+        })
+    }
+
+    fn learn_request(&self, caller: Option<&Caller>, asked: &Attributes) {
         let wanted = self.audit.policy.judge(caller, asked);
-        {
-            let mut state = self.state.lock();
-            state.event.level = wanted.level;
-            state.event.verb = asked.verb.to_string();
-            state.event.user = caller.map_or_else(Value::map, event::user);
-            state.event.object_ref = ObjectRef::of(asked);
-            state.long_running = is_long_running(asked);
-            state.unrecognized = caller.is_none();
-            state.wanted = wanted;
-            let took = self.audit.clock.now().since(state.event.received);
-            state.latencies.push(("authentication", took));
-        }
-        if caller.is_none() || self.tell(Stage::RequestReceived).await {
-            return Ok(());
-        }
-        self.audit.counts.rejected.fetch_add(1, Ordering::Relaxed);
-        Err(Status::internal("failed to store audit event"))
+        let mut state = self.state.lock();
+        state.event.level = wanted.level;
+        state.event.verb = asked.verb.to_string();
+        state.event.user = caller.map_or_else(Value::map, event::user);
+        state.event.object_ref = ObjectRef::of(asked);
+        state.long_running = is_long_running(asked);
+        state.unrecognized = caller.is_none();
+        state.wanted = wanted;
+        let took = self.audit.clock.now().since(state.event.received);
+        state.latencies.push(("authentication", took));
     }
 
     /// The caller acts as somebody else, by the verb `constraint`.
@@ -97,7 +107,46 @@ impl Trail {
         state.event.constraint = constraint;
     }
 
-    /// Whether bodies of requests, or of answers, are told.
+    /// Authorizes, and learns of the decision.
+    pub fn authorize<'a>(
+        &'a self,
+        authorizer: &'a Authorizer,
+        caller: Caller,
+        asked: Attributes,
+    ) -> Later<'a, Result<Permit, Status>> {
+        let refusal = asked.forbidden(caller.name(), "").message;
+        Box::pin(async move {
+            let began = Instant::now();
+            let decided = authorizer.authorize(caller, asked).await;
+            self.learn_decision(&decided, &refusal, began.elapsed());
+            decided
+        })
+    }
+
+    /// `refusal` is what a refusal without a reason says.
+    fn learn_decision(&self, decided: &Result<Permit, Status>, refusal: &str, took: Duration) {
+        let (decision, reason) = match decided {
+            Ok(permit) => ("allow", permit.reason().to_string()),
+            Err(status) if status.code == 403 => {
+                let reason = status.message.strip_prefix(refusal).unwrap_or_default();
+                ("forbid", reason.trim_start_matches(": ").to_owned())
+            }
+            Err(_) => ("", "internal error".to_owned()),
+        };
+        let mut state = self.state.lock();
+        state.latencies.push(("authorization", took));
+        let annotations = &mut state.event.annotations;
+        if !decision.is_empty() {
+            annotate(annotations, "authorization.k8s.io/decision", decision);
+        }
+        annotate(annotations, "authorization.k8s.io/reason", &reason);
+    }
+
+    /// Whether whole answers are told.
+    pub fn tells_answers(&self) -> bool {
+        self.tells(Level::RequestResponse)
+    }
+
     fn tells(&self, level: Level) -> bool {
         self.state.lock().wanted.level >= level
     }
@@ -218,21 +267,27 @@ pub fn id(headers: &HeaderMap, ids: &Ids) -> String {
     if given.is_empty() { ids.uuid() } else { given.to_owned() }
 }
 
-/// Goes the way of a request. A panic is told of before it goes on; so is the end when nobody waits for it any more.
-pub async fn guarded<T>(trail: Option<&Arc<Trail>>, walk: impl Future<Output = T>) -> T {
-    let Some(trail) = trail else { return walk.await };
-    let mut abandoned = Ending(Some(trail.clone()));
-    match AssertUnwindSafe(walk).catch_unwind().await {
-        Ok(outcome) => {
-            abandoned.0 = None;
-            outcome
-        }
-        Err(panic) => {
+/// A request on its way: tells of its end when nobody waits for it any more.
+pub struct Unfinished(Ending);
+
+impl Unfinished {
+    pub fn new(trail: Option<Arc<Trail>>) -> Self {
+        Unfinished(Ending(trail))
+    }
+
+    /// It has come to an answer, which is told otherwise.
+    pub fn end(mut self) {
+        self.0.0 = None;
+    }
+
+    /// A bug ended it: tells of it, and lets the panic go on.
+    pub async fn panicked<T>(&mut self, panic: Box<dyn Any + Send>) -> T {
+        if let Some(trail) = self.0.0.take() {
             let text = panic.downcast_ref::<&str>().map(ToString::to_string);
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             trail.panicked(&text.unwrap_or_default()).await;
-            resume_unwind(panic)
         }
+        resume_unwind(panic)
     }
 }
 
@@ -245,36 +300,6 @@ pub fn deprecated(warning: &str) -> Vec<(String, String)> {
         annotations.push(("k8s.io/removed-release".to_owned(), release.to_owned()));
     }
     annotations
-}
-
-/// Authorizes, and tells the trail of the decision.
-pub async fn authorize(
-    authorizer: &authz::Authorizer,
-    trail: Option<&Arc<Trail>>,
-    caller: Caller,
-    asked: Attributes,
-) -> Result<Permit, Status> {
-    let Some(trail) = trail else { return authorizer.authorize(caller, asked).await };
-    let began = tokio::time::Instant::now();
-    let refusal = asked.forbidden(caller.name(), "").message;
-    let decided = authorizer.authorize(caller, asked).await;
-    let mut state = trail.state.lock();
-    state.latencies.push(("authorization", began.elapsed()));
-    let annotations = &mut state.event.annotations;
-    let (decision, reason) = match &decided {
-        Ok(permit) => ("allow", permit.reason().to_string()),
-        Err(status) if status.code == 403 => {
-            let reason = status.message.strip_prefix(&refusal).unwrap_or_default();
-            ("forbid", reason.trim_start_matches(": ").to_owned())
-        }
-        Err(_) => ("", "internal error".to_owned()),
-    };
-    if !decision.is_empty() {
-        annotate(annotations, "authorization.k8s.io/decision", decision);
-    }
-    annotate(annotations, "authorization.k8s.io/reason", &reason);
-    drop(state);
-    decided
 }
 
 /// Tells of the end when it is dropped: with the body of a long answer, or with a request that nobody waits for.
@@ -311,9 +336,7 @@ fn annotate(annotations: &mut Map, key: &str, value: &str) {
 /// Verbs and subresources whose answers have no bound in time.
 fn is_long_running(asked: &Attributes) -> bool {
     let (verb, subresource) = (asked.verb.as_str(), asked.subresource.as_str());
-    asked.is_resource
-        && (matches!(verb, "watch" | "proxy")
-            || matches!(subresource, "attach" | "exec" | "proxy" | "log" | "portforward"))
+    asked.is_resource && (matches!(verb, "watch" | "proxy") || is_stream(subresource))
         || !asked.is_resource && asked.path.starts_with("/debug/pprof/")
 }
 

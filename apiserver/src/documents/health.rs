@@ -7,7 +7,6 @@ use super::{TEXT, not_found};
 use crate::answer::{Answer, bytes_of};
 use crate::query::Query;
 use crate::server::Server;
-use futures::FutureExt;
 use std::time::Duration;
 use store::Space;
 
@@ -133,7 +132,7 @@ async fn check(server: &Server, name: &str) -> bool {
             Some(encryption) => encryption.check().await.inspect_err(|why| tracing::warn!("{why}")).is_ok(),
             None => true,
         },
-        "shutdown" => server.stopping().now_or_never().is_none(),
+        "shutdown" => !server.is_leaving(),
         _ => true,
     }
 }

@@ -23,7 +23,7 @@ where
 {
     let in_flight = connection.enter();
     let version = request.version();
-    let mut request = request.map(RequestBody::new);
+    let mut request = request.map(|body| RequestBody::new(body, shared.request_timeout));
     request.extensions_mut().insert(connection.clone());
     let handled = AssertUnwindSafe(async { (shared.handler)(request).await });
     let mut response = handled.catch_unwind().await.unwrap_or_else(|_| panicked());

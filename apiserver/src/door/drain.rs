@@ -4,9 +4,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How far a server is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Phase {
     Open,
+    /// In service, but those who send clients here should not any more.
+    Leaving,
     Draining,
     CutOff,
 }
@@ -22,6 +24,16 @@ impl Drain {
         Drain(Arc::new(watch::Sender::new(Phase::Open)))
     }
 
+    /// Says that the end is near; nothing else changes.
+    pub fn announce(&self) {
+        self.advance(Phase::Leaving);
+    }
+
+    /// Whether the end is near, or has begun.
+    pub fn is_announced(&self) -> bool {
+        *self.0.borrow() != Phase::Open
+    }
+
     /// Ends the service: connections finish their requests and close.
     pub fn start(&self) {
         self.advance(Phase::Draining);
@@ -29,13 +41,13 @@ impl Drain {
 
     /// Whether the end has begun.
     pub fn is_started(&self) -> bool {
-        *self.0.borrow() != Phase::Open
+        *self.0.borrow() >= Phase::Draining
     }
 
     /// Returns when the end has begun.
     pub async fn started(&self) {
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.phases().wait_for(|phase| *phase != Phase::Open).await;
+        let _ = self.phases().wait_for(|phase| *phase >= Phase::Draining).await;
     }
 
     pub(super) fn cut_off(&self) {
@@ -49,7 +61,7 @@ impl Drain {
     /// Phases only go forward.
     fn advance(&self, to: Phase) {
         self.0.send_if_modified(|phase| {
-            let forward = *phase != Phase::CutOff && *phase != to;
+            let forward = *phase < to;
             if forward {
                 *phase = to;
             }

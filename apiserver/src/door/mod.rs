@@ -23,12 +23,14 @@ pub use headers::HeaderView;
 pub use request_body::{RequestBody, RequestBodyError};
 pub use tls::ServerTls;
 
+use crate::deadline::Limits;
 use authn::{Caller, Peer};
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use stdx::limits;
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
@@ -47,6 +49,7 @@ pub(crate) struct Shared<H> {
     http: auto::Builder<TokioExecutor>,
     /// One permit for each connection from outside.
     room: Arc<Semaphore>,
+    request_timeout: Duration,
 }
 
 impl<H, F> Door<H>
@@ -56,8 +59,15 @@ where
 {
     /// A door to `handler`, which stops when `drain` says so.
     pub fn new(drain: Drain, handler: H) -> Self {
+        Door::with_limits(drain, &Limits::default(), handler)
+    }
+
+    /// The same, with other limits than the usual ones.
+    pub fn with_limits(drain: Drain, limits: &Limits, handler: H) -> Self {
         let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
-        Door { shared: Arc::new(Shared { handler, drain, http: http_settings(), room }) }
+        let http = http_settings(limits.streams_per_connection);
+        let shared = Shared { handler, drain, http, room, request_timeout: limits.request_timeout };
+        Door { shared: Arc::new(shared) }
     }
 
     /// A connection inside the process, speaking plain HTTP/1.1 or HTTP/2 (with prior knowledge), whose
@@ -88,7 +98,7 @@ impl<H> Clone for Door<H> {
 
 /// How both protocols are spoken. HTTP/1.1 needs no timer for heads: an incomplete head is no request, so the
 /// connection counts as idle.
-fn http_settings() -> auto::Builder<TokioExecutor> {
+fn http_settings(streams_per_connection: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -98,7 +108,7 @@ fn http_settings() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .max_concurrent_streams(streams_per_connection)
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .max_frame_size(limits::STREAM_WINDOW_BYTES)

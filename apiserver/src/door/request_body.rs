@@ -5,6 +5,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use stdx::limits;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -15,6 +16,7 @@ pub struct RequestBody {
     /// Armed at the first wait: most bodies are there when they are asked for.
     alarm: Option<Pin<Box<Sleep>>>,
     deadline: Option<Instant>,
+    patience: Duration,
 }
 
 /// Why a body did not arrive.
@@ -29,8 +31,9 @@ pub enum RequestBodyError {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming) -> Self {
-        RequestBody { incoming, alarm: None, deadline: None }
+    /// `patience` is for all of it.
+    pub(super) fn new(incoming: Incoming, patience: Duration) -> Self {
+        RequestBody { incoming, alarm: None, deadline: None, patience }
     }
 
     /// The body without limits of time, for requests that are streams by nature (a proxied one).
@@ -44,7 +47,7 @@ impl RequestBody {
             Some(alarm) => alarm,
             None => {
                 let now = Instant::now();
-                let deadline = *self.deadline.get_or_insert(now + limits::REQUEST_TIMEOUT);
+                let deadline = *self.deadline.get_or_insert(now + self.patience);
                 let until = deadline.min(now + limits::BODY_STALL_TIMEOUT);
                 self.alarm.insert(Box::pin(sleep_until(until)))
             }

@@ -46,7 +46,7 @@ pub(super) async fn serve<H, F, Io>(
             biased;
             ended = poll_fn(|cx| cork.turn(serving.as_mut(), cx)) => return report(&connection, ended),
             _ = phases.changed() => match *phases.borrow_and_update() {
-                Phase::Open => false,
+                Phase::Open | Phase::Leaving => false,
                 Phase::Draining => true,
                 Phase::CutOff => return,
             },

@@ -27,8 +27,6 @@ use std::time::Duration;
 use store::{Entry, Error, Event, ListQuery, Watch};
 use tokio::time::{Instant, Sleep};
 
-/// A watch without a timeout of its own ends between this and twice this.
-const MIN_TIMEOUT_SECS: u64 = 1_800;
 /// How often a watcher who wants bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before its end a watch sends a last bookmark.
@@ -64,7 +62,7 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
         Err(other) => return Err(store_failure(&other)),
     };
     let timeout = Duration::from_secs(
-        options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs(MIN_TIMEOUT_SECS)),
+        options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs()),
     );
     let deadline = Instant::now() + timeout;
     let first = first_piece(&call, &mut frames, &selection, &start).await?;
