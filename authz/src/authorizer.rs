@@ -175,7 +175,7 @@ impl Authorizer {
                 Ruling::Later(decision) => decision.await,
             };
             match decision {
-                Decision::NoOpinion(reason) if reason == Reason::NONE => {}
+                Decision::NoOpinion(reason) if reason.says_nothing() => {}
                 Decision::NoOpinion(reason) => without.push(reason),
                 decided => return decided,
             }

@@ -52,6 +52,11 @@ impl Reason {
         self.error.as_deref()
     }
 
+    /// Whether there is neither text nor error.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.is_empty() && self.error.is_none()
+    }
+
     /// Whether there is no text.
     pub fn is_empty(&self) -> bool {
         match &self.text {
