@@ -4,12 +4,12 @@
 //! The exit code is 0 when it is allowed and 1 when it is not.
 
 use crate::flags::Explain;
+use crate::remote;
 use anyhow::{Context, bail};
 use api::{Value, json, tree};
-use client::{Client, Method, kubeconfig};
+use client::{Client, Method};
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
@@ -22,8 +22,7 @@ pub fn run(flags: &Explain) -> anyhow::Result<bool> {
 }
 
 async fn ask(flags: &Explain) -> anyhow::Result<Value> {
-    let path = kubeconfig_path(flags)?;
-    let remote = kubeconfig::read(&path).map_err(anyhow::Error::msg)?;
+    let remote = remote::find(flags.kubeconfig.as_deref(), &flags.data)?;
     let mut client = Client::connect(&remote, "pintle")?;
     if let Some(user) = &flags.user {
         client = client.with_header("impersonate-user", user)?;
@@ -38,19 +37,6 @@ async fn ask(flags: &Explain) -> anyhow::Result<Value> {
     let (headers, _) = asking.answer(Method::POST, REVIEWS, Some(("application/json", &review))).await?;
     let told = headers.get("x-pintle-explain").context("this server explains nothing: it is not Pintle")?;
     json::parse(told.as_bytes()).context("the server's explanation cannot be read")
-}
-
-fn kubeconfig_path(flags: &Explain) -> anyhow::Result<PathBuf> {
-    if let Some(path) = &flags.kubeconfig {
-        return Ok(path.clone());
-    }
-    if let Some(paths) = std::env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
-        return std::env::split_paths(&paths).next().context("KUBECONFIG names no file");
-    }
-    let own = flags.data.dir().map(|dir| dir.join("admin.kubeconfig"));
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    let known = own.into_iter().chain(home).find(|path| path.exists());
-    known.context("no kubeconfig found: say --kubeconfig FILE")
 }
 
 /// The spec of the review.
@@ -116,9 +102,17 @@ fn readable(told: &Value) -> String {
     let methods = told.list_at(&["authenticators"]).iter();
     let methods = methods.map(|m| format!("{} ({})", m.str_at(&["name"]), m.str_at(&["verdict"])));
     let _ = writeln!(out, "Authenticated: {}", methods.collect::<Vec<_>>().join(", "));
-    for authority in told.list_at(&["authorities"]) {
-        authority_lines(&mut out, authority);
+    let silent = |authority: &&Value| {
+        let says = ["reason", "tried", "nearMisses"].iter().any(|field| authority.get(field).is_some());
+        authority.str_at(&["decision"]) == "no opinion" && !says
+    };
+    let (silent, others): (Vec<&Value>, Vec<&Value>) =
+        told.list_at(&["authorities"]).iter().partition(silent);
+    if !silent.is_empty() {
+        let names: Vec<&str> = silent.iter().map(|authority| authority.str_at(&["authority"])).collect();
+        let _ = writeln!(out, "No opinion:    {}", names.join(", "));
     }
+    others.into_iter().for_each(|authority| authority_lines(&mut out, authority));
     if told.get("truncated").is_some() {
         out.push_str("\nThere was more to say than an answer can hold.\n");
     }
@@ -199,8 +193,8 @@ mod tests {
             readable(&told),
             "jane may not delete pods web in namespace a\n\n\
              Groups:        dev, system:authenticated\n\
-             Authenticated: x509 (known)\n\n\
-             Node: no opinion\n\n\
+             Authenticated: x509 (known)\n\
+             No opinion:    Node\n\n\
              RBAC: no opinion\n  \
                RoleBinding \"b/a\" of ClusterRole \"view\" to Group \"dev\": no rule allows it\n  \
                and 3 more, none of which allows it\n  \

@@ -9,6 +9,7 @@ mod explain;
 mod flow;
 mod oidc;
 mod service_accounts;
+mod token;
 
 pub use admission::Admission;
 pub use audit::Audit;
@@ -19,6 +20,7 @@ pub use explain::Explain;
 pub use flow::Flow;
 pub use oidc::Oidc;
 pub use service_accounts::ServiceAccounts;
+pub use token::{Create, Token, TokenCommand};
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -47,6 +49,8 @@ pub enum Command {
     Kubeconfig(Kubeconfig),
     /// Say why somebody may do something, or may not
     Explain(Explain),
+    /// Manage the tokens by which nodes join
+    Token(Token),
     /// Print the version
     Version,
 }

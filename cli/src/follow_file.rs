@@ -54,7 +54,10 @@ impl Changes {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).with_context(watched)?;
         let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE;
         inotify::add_watch(&inotify, &folder, flags).with_context(watched)?;
-        Ok(Changes(AsyncFd::register(inotify).with_context(watched)?))
+        // Sound, as an `OwnedFd` stays the same file for its life; the other way in needs `unsafe`.
+        #[allow(deprecated)]
+        let events = AsyncFd::new(inotify);
+        Ok(Changes(events.with_context(watched)?))
     }
 
     /// Waits until something changed, and takes all that is told of it.

@@ -10,7 +10,9 @@ mod follow_file;
 mod kubeconfig;
 mod legacy_uses;
 mod logs;
+mod remote;
 mod serve;
+mod token;
 mod up;
 mod version;
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(error),
         },
+        Command::Token(command) => token::run(&command),
         Command::Version => version::run(),
     };
     match done {
