@@ -203,12 +203,12 @@ fn spec(caller: &Caller, asked: &Attributes) -> Value {
         spec.set(&["user"], caller.name());
     }
     if !caller.groups().is_empty() {
-        spec.set(&["groups"], texts(caller.groups()));
+        spec.set(&["groups"], caller.groups().to_vec());
     }
     let mut extra: Vec<_> = caller.extra().iter().collect();
     extra.sort();
     for (key, values) in extra {
-        spec.set(&["extra", key], texts(values));
+        spec.set(&["extra", key], values.clone());
     }
     if !caller.uid().is_empty() {
         spec.set(&["uid"], caller.uid());
@@ -247,10 +247,6 @@ fn requirement(key: &str, operator: &str, values: Vec<Value>) -> Value {
         requirement.set(&["values"], values);
     }
     requirement
-}
-
-fn texts(texts: &[String]) -> Value {
-    Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
 }
 
 /// Bytes of what the caller chose.

@@ -6,6 +6,7 @@
 
 pub mod binary;
 pub mod clients;
+pub mod https_server;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod scenarios;
@@ -15,6 +16,7 @@ pub mod wait;
 pub mod webhook;
 pub mod wire;
 
+pub use https_server::HttpsServer;
 pub use kubectl::{Kubectl, Outcome};
 pub use server::Server;
 pub use webhook::Webhook;

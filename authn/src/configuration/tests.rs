@@ -1,3 +1,5 @@
+//! What an AuthenticationConfiguration may say, and what is refused in it.
+
 use super::*;
 
 const CLAIM: &str = "username: {claim: sub, prefix: 'x:'}";

@@ -145,10 +145,9 @@ fn evaluate(expression: &Expression, name: &str, value: &Value) -> Result<Value,
 
 /// The user as rules see it.
 fn user_info(username: &str, uid: &str, groups: &[String], extra: &[(String, Vec<String>)]) -> Value {
-    let texts = |texts: &[String]| -> Vec<Value> { texts.iter().map(|t| Value::from(t.as_str())).collect() };
-    let mut user = tree!({"username": username, "uid": uid, "groups": texts(groups), "extra": {}});
+    let mut user = tree!({"username": username, "uid": uid, "groups": groups.to_vec(), "extra": {}});
     for (key, values) in extra {
-        user.set(&["extra", key], texts(values));
+        user.set(&["extra", key], values.clone());
     }
     user
 }

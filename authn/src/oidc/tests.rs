@@ -1,3 +1,5 @@
+//! Issuers that answer, rotate keys, hang and lie; tokens good and bad.
+
 use super::*;
 use crate::configuration::{Anonymous, Configuration};
 use crate::{PublicKey, Settings};

@@ -1,3 +1,5 @@
+//! What an AuthorizationConfiguration may say, and what is refused in it.
+
 use super::*;
 
 const KUBECONFIG: &str = "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\n\

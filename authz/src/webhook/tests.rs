@@ -1,3 +1,5 @@
+//! A webhook's questions, its answers and how long they hold.
+
 use super::*;
 use crate::Configuration;
 use api::{Later, Network, Question, Remote, RemoteError, Reply};

@@ -1,3 +1,5 @@
+//! Connections to servers in the test's own process: good ones, strangers, and those that are none.
+
 use super::*;
 use crate::{Client, Error, Method};
 use api::Remote;
