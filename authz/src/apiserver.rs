@@ -17,6 +17,8 @@ const KEEP: &[&str] = &["get", "list", "watch", "create", "update", "patch", "de
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("", &["namespaces", "services", "endpoints", "configmaps", "events"], KEEP),
     ("", &["secrets", "serviceaccounts", "nodes", "pods"], READ),
+    // Notes when tokens in secrets were used last.
+    ("", &["secrets"], &["patch"]),
     ("scheduling.k8s.io", &["priorityclasses"], KEEP),
     ("networking.k8s.io", &["servicecidrs", "servicecidrs/status", "ipaddresses"], KEEP),
     ("discovery.k8s.io", &["endpointslices"], KEEP),
