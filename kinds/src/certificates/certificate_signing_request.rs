@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn who_asks_is_who_is_logged_in() {
-        let mut obj = tree!({"spec": {"username": "root", "uid": "0", "extra": {"a": ["b"]}}, "status": {"x": "y"}});
+        let mut obj =
+            tree!({"spec": {"username": "root", "uid": "0", "extra": {"a": ["b"]}}, "status": {"x": "y"}});
         let groups = ["g".to_owned()];
         let extra = [("k".to_owned(), vec!["v".to_owned()])];
         let cx = Cx { user: "jane", uid: "1", groups: &groups, extra: &extra, ..crate::testing::cx("") };
