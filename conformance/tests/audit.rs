@@ -10,7 +10,6 @@ use serde_json::Value;
 const POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived]
 omitManagedFields: true
 rules:
 - level: None
@@ -18,10 +17,10 @@ rules:
 - level: RequestResponse
   resources: [{group: "", resources: [configmaps]}]
   namespaces: [default]
+  omitStages: [RequestReceived]
 - level: None
   userGroups: ["system:nodes"]
 - level: Metadata
-  omitStages: []
 "#;
 
 struct Scene {
@@ -75,7 +74,7 @@ fn what_kubectl_does_is_in_the_log() {
     assert_eq!(created["responseStatus"]["code"], 201);
     assert!(created["responseObject"]["metadata"]["uid"].is_string());
     assert!(created["responseObject"]["metadata"]["managedFields"].is_null());
-    assert_eq!(created["user"]["username"], "kubernetes-admin");
+    assert_eq!(created["user"]["username"], "kubernetes-super-admin");
     assert_eq!(created["sourceIPs"], serde_json::json!(["127.0.0.1"]));
     assert!(created["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl")));
     assert_eq!(created["annotations"]["authorization.k8s.io/decision"], "allow");
