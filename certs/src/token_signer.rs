@@ -44,7 +44,7 @@ pub struct TokenSigner {
 
 enum Key {
     Rsa(Box<RsaKeyPair>),
-    Curve(EcdsaKeyPair),
+    Curve(Box<EcdsaKeyPair>),
 }
 
 impl TokenSigner {
@@ -158,7 +158,7 @@ fn curve(der: impl Fn(&[u8]) -> Vec<u8>) -> Result<Parts, String> {
         match EcdsaKeyPair::from_pkcs8(algorithm, &der(kind), &system::SystemRandom::new()) {
             Ok(key) => {
                 let public = public_key(kind, key.public_key().as_ref());
-                return Ok((Key::Curve(key), public, name));
+                return Ok((Key::Curve(Box::new(key)), public, name));
             }
             Err(error) => why = format!("the key cannot be used: {error}"),
         }
