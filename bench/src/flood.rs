@@ -31,7 +31,7 @@ pub struct Round {
     pub refused: usize,
 }
 
-/// Runs one round. Both users' namespaces have their pods already.
+/// Runs one round. Both users' namespaces have their ConfigMaps already.
 ///
 /// # Errors
 /// When a user cannot be made or a get fails; the flood may be refused.
@@ -42,7 +42,7 @@ pub async fn run(args: &Args, server: &Server) -> Result<Round> {
     let quiet = measure(args, server, &calm).await?;
     let (stop, answered, refused) =
         (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let call = Arc::new(Call::get(format!("/api/v1/namespaces/{lists}/pods")));
+    let call = Arc::new(Call::get(format!("/api/v1/namespaces/{lists}/configmaps")));
     let tasks: Vec<_> = (0..args.flood_connections)
         .map(|_| {
             let (flood, stop, call) = (flood.clone(), stop.clone(), call.clone());
@@ -76,8 +76,8 @@ async fn measure(args: &Args, server: &Server, calm: &Arc<Dialer>) -> Result<Fig
         if turn == WARM_UP {
             begin = Instant::now();
         }
-        let name = format!("pod-{}", turn * 7_919 % args.objects.max(1));
-        let call = Call::get(format!("/api/v1/namespaces/{}/pods/{name}", server.namespace));
+        let name = format!("map-{}", turn * 7_919 % args.objects.max(1));
+        let call = Call::get(format!("/api/v1/namespaces/{}/configmaps/{name}", server.namespace));
         let sent = Instant::now();
         connection.drain(calm, &call).await?;
         if turn >= WARM_UP {
@@ -89,11 +89,16 @@ async fn measure(args: &Args, server: &Server, calm: &Arc<Dialer>) -> Result<Fig
     Ok(Figures::of(latencies, begin.elapsed()))
 }
 
-/// The default service account of a namespace, allowed to read its pods.
+/// The default service account of a namespace, allowed to read its ConfigMaps.
 async fn account(server: &Server, namespace: &str) -> Result<Arc<Dialer>> {
-    let mut binding = objects::pod_reader_binding();
+    let (mut role, mut binding) = (objects::pod_reader(), objects::pod_reader_binding());
+    role["rules"][0]["resources"] = json!(["configmaps"]);
     binding["subjects"][0]["namespace"] = json!(namespace);
-    for (resource, body) in [("roles", objects::pod_reader()), ("rolebindings", binding)] {
+    binding["roleRef"]["name"] = json!("reader");
+    for object in [&mut role, &mut binding] {
+        object["metadata"]["name"] = json!("reader");
+    }
+    for (resource, body) in [("roles", role), ("rolebindings", binding)] {
         let path = objects::rbac_path(namespace, resource);
         let made = server.one(&Call::with_body("POST", path, "application/json", body.to_string())).await;
         if let Err(error) = made

@@ -30,6 +30,8 @@ enum Needs {
     ConfigMaps,
     Pods,
     ManyPods,
+    /// Which stay, while pods on nodes that are not there go.
+    ManyConfigMaps,
     Deployments,
     /// A ConfigMap for each request, to be deleted by it.
     Victims,
@@ -147,8 +149,13 @@ impl Round {
         format!("/api/v1/namespaces/{}/{resource}/{name}", self.namespace)
     }
 
+    /// The namespace of what is listed.
+    fn lists(&self) -> String {
+        format!("/api/v1/namespaces/{}{LISTS}", self.namespace)
+    }
+
     fn many(&self, query: &str) -> String {
-        format!("/api/v1/namespaces/{}{LISTS}/pods{query}", self.namespace)
+        format!("{}/pods{query}", self.lists())
     }
 
     /// The name of an object that is there: the same sequence on every server, spread over all of them.
@@ -253,7 +260,7 @@ async fn floods(args: &Args, servers: &mut [Server], report: &mut report::Report
     for round in 0..args.rounds {
         for (index, server) in servers.iter_mut().enumerate() {
             let context = Round { namespace: server.namespace.clone(), round, objects: args.objects };
-            for needs in [Needs::Pods, Needs::ManyPods] {
+            for needs in [Needs::ConfigMaps, Needs::ManyConfigMaps] {
                 prepare(args, server, needs, &context).await.context("cannot prepare")?;
             }
             let flood::Round { quiet, flooded, lists, refused } = flood::run(args, server).await?;
@@ -293,6 +300,7 @@ async fn prepare(args: &Args, server: &mut Server, needs: Needs, context: &Round
         Needs::ConfigMaps => ("configmaps".into(), args.objects),
         Needs::Pods => ("pods".into(), args.objects),
         Needs::ManyPods => ("many".into(), args.list_objects),
+        Needs::ManyConfigMaps => ("many-configmaps".into(), args.list_objects),
         Needs::Deployments => ("deployments".into(), DEPLOYMENTS),
         Needs::Victims => (format!("victims-{}", context.round), args.requests),
         Needs::RoleBindings => {
@@ -308,6 +316,10 @@ async fn prepare(args: &Args, server: &mut Server, needs: Needs, context: &Round
     let calls = Arc::new(move |turn: &Turn<'_>| match needs {
         Needs::ConfigMaps => {
             context.create("configmaps", objects::config_map(&format!("map-{}", turn.index), 0))
+        }
+        Needs::ManyConfigMaps => {
+            let body = objects::config_map(&format!("map-{}", turn.index), 0).to_string();
+            Call::with_body("POST", format!("{}/configmaps", context.lists()), JSON, body)
         }
         Needs::Pods => context.create("pods", objects::pod(&format!("pod-{}", turn.index), turn.index)),
         Needs::Deployments => context.apply(turn.index, 0),
