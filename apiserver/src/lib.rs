@@ -40,6 +40,7 @@ mod watch;
 
 pub use command::issuer::TokenIssuer;
 pub use corridor::serve;
+pub use documents::version::GIT_VERSION as VERSION;
 pub use custom::follow as follow_custom_kinds;
 pub use deadline::Limits;
 pub use flow::Settings as FlowSettings;

@@ -2,22 +2,24 @@
 
 mod admission;
 mod audit;
-mod encryption;
 mod authentication;
 pub mod authorization;
+mod encryption;
 mod explain;
 mod flow;
+mod limits;
 mod oidc;
 mod service_accounts;
 mod token;
 
 pub use admission::Admission;
 pub use audit::Audit;
-pub use encryption::Encryption;
 pub use authentication::Authentication;
 pub use authorization::Authorization;
+pub use encryption::Encryption;
 pub use explain::Explain;
 pub use flow::Flow;
+pub use limits::Limits;
 pub use oidc::Oidc;
 pub use service_accounts::ServiceAccounts;
 pub use token::{Create, Token, TokenCommand};
@@ -62,6 +64,9 @@ pub struct Up {
     /// Run no kubelet on this machine (today always so)
     #[arg(long)]
     pub no_node: bool,
+    /// Simulate so many nodes, which report the pods they are given as running
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub hollow_nodes: usize,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -97,6 +102,11 @@ pub struct Cluster {
     pub audit: Audit,
     #[command(flatten)]
     pub encryption: Encryption,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Of `pintle up`.
+    #[arg(skip)]
+    pub hollow_nodes: usize,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -133,7 +143,9 @@ pub enum Store {
 /// Go's form of a duration, such as `1m30s`; not a negative one.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     let nanos = api::time::parse_duration(text)?;
-    u64::try_from(nanos).map(std::time::Duration::from_nanos).map_err(|_| "it must not be negative".to_owned())
+    u64::try_from(nanos)
+        .map(std::time::Duration::from_nanos)
+        .map_err(|_| "it must not be negative".to_owned())
 }
 
 impl std::str::FromStr for Store {

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     let done = match flags.command {
         Command::Up(mut command) => {
             command.cluster.admission.whole_cluster();
+            command.cluster.hollow_nodes = command.hollow_nodes;
             up::run(&command.cluster, Parts::All, started)
         }
         Command::Apiserver(cluster) => up::run(&cluster, Parts::ApiServer, started),

@@ -11,7 +11,7 @@ use apiserver::{Objects, Outward, Rooms, Server};
 use authn::Authenticator;
 use authz::Authorizer;
 use certs::Pki;
-use client::Client;
+use client::{Client, Informers};
 use controllers::Parts;
 use http::{Request, Response};
 use std::future::Future;
@@ -54,13 +54,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
     let (note, uses) = legacy_uses::notes();
-    let mut rooms = rooms(
-        (pki, flags, parts, note),
-        endpoint,
-        store.clone(),
-        clock.clone(),
-        drain.clone(),
-    )?;
+    let mut rooms = rooms((pki, flags, parts, note), endpoint, store.clone(), clock.clone(), drain.clone())?;
     rooms.encryption = encryption;
     let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
@@ -70,7 +64,8 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     follow_configurations(flags, &server)?;
     let audit = server.audit.clone();
     let limits = server.limits.clone();
-    let door = Door::with_limits(drain.clone(), &limits, move |request| apiserver::serve(server.clone(), request));
+    let door =
+        Door::with_limits(drain.clone(), &limits, move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
     tokio::spawn(legacy_uses::write(connect("system:apiserver"), uses));
@@ -82,14 +77,9 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         endpoint,
         clock,
     };
-    let scheduling = scheduler::Settings {
-        clock: settings.clock.clone(),
-        ids: Ids::system(),
-        names: vec![scheduler::DEFAULT_NAME.to_owned()],
-    };
     let shared = controllers::start(parts, &connect, &settings);
     if parts == Parts::All {
-        scheduler::start(connect(scheduler::IDENTITY), &shared, scheduling);
+        components(&connect, &shared, &settings.clock, flags.hollow_nodes);
     }
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -158,6 +148,18 @@ fn follow_configurations(flags: &Cluster, server: &Arc<Server>) -> anyhow::Resul
     Ok(())
 }
 
+/// The scheduler and the nodes, which look through the local copies of the controllers.
+fn components(connect: &controllers::Connect, shared: &Informers, clock: &Clock, hollow_nodes: usize) {
+    let names = vec![scheduler::DEFAULT_NAME.to_owned()];
+    let scheduling = scheduler::Settings { clock: clock.clone(), ids: Ids::system(), names };
+    scheduler::start(connect(scheduler::IDENTITY), shared, scheduling);
+    if hollow_nodes > 0 {
+        let version = apiserver::VERSION.to_owned();
+        let hollow = kubelet::hollow::Settings { count: hollow_nodes, clock: clock.clone(), version };
+        kubelet::hollow::start(connect, shared, &hollow);
+    }
+}
+
 /// Clients in this process, each with the identity it is made for.
 fn connector<H, F>(door: &Door<H>) -> controllers::Connect
 where
@@ -167,11 +169,19 @@ where
     let door = door.clone();
     Arc::new(move |identity| {
         let door = door.clone();
-        let groups = controllers::groups(identity);
+        let groups = groups(identity);
         let caller = authn::in_process(identity, &groups.iter().map(String::as_str).collect::<Vec<_>>());
         let agent = format!("{}/{}", agent(identity), env!("CARGO_PKG_VERSION"));
         Client::new(Arc::new(move || door.connect(caller.clone())), &agent)
     })
+}
+
+/// The groups that an identity has by its credentials.
+fn groups(identity: &str) -> Vec<String> {
+    match identity.starts_with("system:node:") {
+        true => vec!["system:nodes".to_owned()],
+        false => controllers::groups(identity),
+    }
 }
 
 /// The program that upstream has for an identity: it becomes the manager of the fields that are written.
@@ -179,6 +189,7 @@ fn agent(identity: &str) -> &str {
     match identity {
         "system:apiserver" => "kube-apiserver",
         name if name.starts_with("system:serviceaccount:kube-system:") => "kube-controller-manager",
+        name if name.starts_with("system:node:") => "kubelet",
         name => name.rsplit(':').next().unwrap_or(name),
     }
 }

@@ -5,7 +5,7 @@ mod discovery;
 mod health;
 mod issuer;
 mod openapi;
-mod version;
+pub mod version;
 
 use crate::answer::{Answer, PLAIN_JSON, bytes_of, tree};
 use crate::corridor::Refused;

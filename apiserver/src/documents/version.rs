@@ -4,7 +4,8 @@ use api::{Value, tree};
 
 /// The version of the API that is served.
 const MINOR: &str = "36";
-const GIT_VERSION: &str = "v1.36.2";
+/// The Kubernetes release whose API is served.
+pub const GIT_VERSION: &str = "v1.36.2";
 
 /// Names the architecture as Go does.
 fn platform() -> String {

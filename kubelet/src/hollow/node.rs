@@ -30,7 +30,7 @@ impl HollowNode {
 
     /// The node's own address.
     pub fn address(&self) -> String {
-        format!("172.{}.{}.{}", 16 + self.index / 65_536 % 16, self.index / 256 % 256, self.index % 256)
+        format!("172.{}.{}.{}", 16 + self.index / 64_516 % 16, self.index / 254 % 254, self.index % 254 + 1)
     }
 
     /// An address for a pod: 254 for each node before they come round again.
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn addresses_are_within_their_nets() {
         let node = test_node(300);
-        assert_eq!(node.address(), "172.16.1.44");
+        assert_eq!(node.address(), "172.16.1.47");
         assert_eq!(node.pod_address(), "10.129.44.1");
         assert_eq!(node.pod_address(), "10.129.44.2");
     }
