@@ -54,8 +54,23 @@ fn whole_secs(timeout: Duration) -> i64 {
     i64::try_from(secs).unwrap_or(0).saturating_mul(1_000_000_000)
 }
 
+/// The URL that is asked, as Go's client makes it: a clean path without a final slash, and how long it waits.
 fn with_timeout(url: &str, wait: &str) -> String {
-    format!("{url}{}timeout={wait}", if url.contains('?') { '&' } else { '?' })
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
+    let (origin, path) = url.split_at(path);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("{origin}/{}?timeout={wait}", parts.join("/"))
 }
 
 /// `HOST:PORT` of a URL.
@@ -105,4 +120,24 @@ fn ready(slice: &Value, port_name: &str) -> Option<String> {
         endpoints.filter(|e| e.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true));
     let ip = is_ready.find_map(|e| e.list_at(&["addresses"]).first().and_then(Value::as_str))?;
     Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_cleaned_as_gos_client_does() {
+        for (url, expected) in [
+            ("https://a", "https://a/?timeout=1s"),
+            ("https://a:1/", "https://a:1/?timeout=1s"),
+            ("https://a/b/", "https://a/b?timeout=1s"),
+            ("https://a//b/./c/../d", "https://a/b/d?timeout=1s"),
+            ("https://[::1]:1/x?y", "https://[::1]:1/x?timeout=1s"),
+        ] {
+            assert_eq!(with_timeout(url, "1s"), expected);
+        }
+        assert_eq!(with_port("https://a/b"), "a:443");
+        assert_eq!(with_port("https://[::1]:1/x"), "[::1]:1");
+    }
 }
