@@ -105,14 +105,10 @@ async fn walk(
     if let Some(explanation) = Explanation::of(parts) {
         explanation.authenticated(server, parts).await;
     }
-    let caller = match caller {
-        Ok(caller) => {
-            let other = impersonate::act(server, &caller, &parts.headers, &attributes).await?;
-            Ok(acting(trail, caller, other))
-        }
-        refused => refused,
-    };
     let caller = caller?;
+    let warnings = caller.warnings().to_vec();
+    let other = impersonate::act(server, &caller, &parts.headers, &attributes).await?;
+    let caller = acting(trail, caller, other);
     let seat = match server.flow.enter(server, &caller, &attributes, place, query, marks).await {
         Ok(seat) => seat,
         Err(many) => return Ok(flow::too_many(many)),
@@ -121,9 +117,10 @@ async fn walk(
         explanation.authorized(server, &caller, &attributes).await;
     }
     let permit = match trail {
-        None => server.authorizer.authorize(caller, attributes).await?,
-        Some(trail) => trail.authorize(&server.authorizer, caller, attributes).await?,
+        None => server.authorizer.authorize(caller, attributes).await,
+        Some(trail) => trail.authorize(&server.authorizer, caller, attributes).await,
     };
+    let permit = permit.map_err(|status| Refused { status, warnings: warnings.clone() })?;
     let Address::Resource(target) = place else {
         return documents::serve(server, parts, query, &permit).await;
     };
@@ -143,7 +140,7 @@ async fn walk(
         headers: impersonate::without_credentials(server, &parts.headers),
         now: now.rfc3339(),
         now_secs: now.secs,
-        warnings: parking_lot::Mutex::default(),
+        warnings: parking_lot::Mutex::new(warnings),
         trail: trail.cloned(),
         explanation: Explanation::of(parts).cloned(),
     };
@@ -160,6 +157,9 @@ async fn caller(server: &Server, parts: &Parts) -> Result<Caller, Status> {
 
 /// The other that the caller acts as, if any; the audit log learns of both.
 fn acting(trail: Option<&Arc<Trail>>, caller: Caller, other: Option<Impersonated>) -> Caller {
+    if let Some(trail) = trail {
+        caller.annotations().iter().for_each(|(key, value)| trail.annotate(key, value));
+    }
     let Some(other) = other else { return caller };
     if let Some(trail) = trail {
         trail.impersonated(&other.caller, other.constraint);

@@ -460,7 +460,9 @@ impl Seat {
 /// A seat that goes with an answer, and is given back when the request's time is over all the same: who reads slowly
 /// keeps nobody waiting.
 #[derive(Clone, Debug)]
-pub struct Kept(Arc<Keeping>);
+pub struct Kept {
+    _seat: Arc<Keeping>,
+}
 
 #[derive(Debug)]
 struct Keeping {
@@ -476,7 +478,7 @@ impl Seat {
             tokio::time::sleep(stdx::limits::REQUEST_TIMEOUT).await;
             held.release();
         });
-        Kept(Arc::new(Keeping { seat, timer: timer.abort_handle() }))
+        Kept { _seat: Arc::new(Keeping { seat, timer: timer.abort_handle() }) }
     }
 }
 
