@@ -120,6 +120,13 @@ impl Call {
         }
     }
 
+    /// Tells the audit log the body of a patch.
+    pub fn tell_patch(&self, body: &[u8]) {
+        if let Some(trail) = &self.trail {
+            trail.request_patch(body);
+        }
+    }
+
     pub fn user_agent(&self) -> &str {
         self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }

@@ -22,6 +22,8 @@ mod documents;
 mod edit;
 mod explain;
 mod fields;
+#[cfg(test)]
+mod garbage;
 mod flow;
 mod impersonate;
 mod metadata;

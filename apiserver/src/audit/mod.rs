@@ -24,6 +24,7 @@ pub use webhook::WebhookSettings;
 use api::{Fault, Value};
 use policy::Policy;
 use sink::Sink;
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,22 @@ impl Audit {
             kept &= sink.take(&events).await;
         }
         kept
+    }
+
+    /// What was told, as Prometheus reads it.
+    pub fn write_metrics(&self, out: &mut String) {
+        let counters = [
+            ("apiserver_audit_event_total", &self.counts.events, "Audit events that were told."),
+            (
+                "apiserver_audit_requests_rejected_total",
+                &self.counts.rejected,
+                "Requests refused because their audit event could not be kept.",
+            ),
+        ];
+        for (name, count, help) in counters {
+            let count = count.load(Ordering::Relaxed);
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
+        }
     }
 
     /// Writes what still waits to be written. Events that come later are lost.

@@ -233,3 +233,21 @@ fn a_deprecated_version_is_told_with_its_last_release() {
     let told = deprecated("policy/v1beta1 X is deprecated in v1.21+, unavailable in v1.25+");
     assert_eq!(told[1], ("k8s.io/removed-release".to_owned(), "1.25".to_owned()));
 }
+
+#[test]
+fn garbage_for_a_policy_is_refused_or_read_but_never_worse() {
+    let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Request\n\
+                \x20 users: [a]\n  resources: [{group: apps, resources: ['*/scale'], resourceNames: [x]}]\n\
+                \x20 namespaces: [b]\n- {level: None, nonResourceURLs: ['/a*'], omitManagedFields: true}\n";
+    assert!(policy_file::parse(good.as_bytes()).is_ok());
+    let mut refused = 0;
+    crate::garbage::variants(good, 3000, |text| {
+        let outcome = policy_file::parse(text);
+        refused += usize::from(outcome.is_err());
+        if let Ok(policy) = &outcome {
+            policy.judge(Some(&jane()), &asked("get"));
+        }
+        assert!(crate::garbage::is_clear(&outcome.map(drop)), "{}", String::from_utf8_lossy(text));
+    });
+    assert!((500..3000).contains(&refused), "{refused}");
+}

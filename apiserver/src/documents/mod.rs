@@ -53,6 +53,9 @@ pub async fn serve(
         ["metrics"] if parts.method == http::Method::GET => {
             let mut text = server.metrics.text(&server.store, server.clock.now());
             server.flow.write_metrics(&mut text);
+            if let Some(audit) = &server.audit {
+                audit.write_metrics(&mut text);
+            }
             bytes_of(200, METRICS, text.into())
         }
         ["debug", "api_priority_and_fairness", dump] => match server.flow.dump(dump, query) {

@@ -31,9 +31,7 @@ pub struct Patch {
 /// PATCH of an object or of a lens.
 pub async fn patch(call: &Call, body: &Bytes) -> Result<Written, Status> {
     let kind = patch_kind(call)?;
-    if let Some(trail) = &call.trail {
-        trail.request_patch(body);
-    }
+    call.tell_patch(body);
     let apply = kind == PatchKind::Apply;
     let options = WriteOptions::read(&call.query, OptionsKind::Patch { apply })?;
     if apply {

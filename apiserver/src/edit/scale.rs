@@ -74,6 +74,9 @@ pub async fn write(call: &Call, paths: &ScalePaths, bytes: &Bytes) -> Result<Val
         &call.query,
         if is_patch { OptionsKind::Patch { apply } } else { OptionsKind::Update },
     )?;
+    if kind.is_some() {
+        call.tell_patch(bytes);
+    }
     let input = match kind {
         None => Input::Body(read_body(call, bytes, options.field_validation)?),
         Some(PatchKind::Apply) => Input::Apply(apply::parse(call, bytes, options.field_validation)?),

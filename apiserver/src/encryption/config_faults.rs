@@ -303,6 +303,10 @@ mod tests {
         ] {
             assert_eq!(with(resources, &providers).unwrap_err(), why);
         }
+    }
+
+    #[test]
+    fn what_is_strange_is_refused() {
         for (resources, providers) in [
             ("[Secrets]", "[{identity: {}}]"),
             ("[events.events.k8s.io]", "[{identity: {}}]"),

@@ -1,6 +1,6 @@
 //! Values that go into a store and come back, by configurations as files have them.
 
-use super::kms::testing::FakePlugin;
+use super::kms::tests::FakePlugin;
 use super::*;
 use store::{Seal, Space, Store, StoreConfig, Txn};
 
@@ -240,4 +240,38 @@ async fn a_durable_store_keeps_no_plain_text_and_needs_the_key_again() {
     let right = open(1).await;
     assert_eq!(right.get(&secret_key()).await.unwrap().unwrap().value, SECRET);
     right.close().await.unwrap();
+}
+
+#[test]
+fn garbage_for_a_configuration_is_refused_or_read_but_never_worse() {
+    let good = format!(
+        "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: [secrets, '*.apps']\n\
+         \x20 providers: [{{aescbc: {0}}}, {{secretbox: {0}}}, {{identity: {{}}}},\n\
+         \x20   {{kms: {{apiVersion: v2, name: k, endpoint: 'unix:///nowhere', timeout: 3s}}}}]\n",
+        keys(&[("k1", 1), ("k2", 2)])
+    );
+    assert!(config::parse(good.as_bytes()).is_ok());
+    let secret = key(1);
+    let mut refused = 0;
+    crate::garbage::variants(&good, 3000, |text| {
+        let outcome = config::parse(text).map(drop);
+        refused += usize::from(outcome.is_err());
+        assert!(crate::garbage::is_clear(&outcome), "{}", String::from_utf8_lossy(text));
+        assert!(!outcome.is_err_and(|why| why.contains(&secret)), "{}", String::from_utf8_lossy(text));
+    });
+    assert!((1000..3000).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_tampered_with_never_opens_as_something_else() {
+    let providers = format!("[{{aesgcm: {0}}}, {{secretbox: {0}}}, {{identity: {{}}}}]", keys(&[("k1", 1)]));
+    let encryption = with("[secrets]", &providers).await;
+    let kept = sealed(&encryption, &secret_key()).unwrap();
+    for at in 0..kept.len() {
+        let mut bad = kept.to_vec();
+        bad[at] ^= 4;
+        let opened = encryption.open(&secret_key(), &bad.into());
+        // Without its mark it is no sealed value, and is taken as it is.
+        assert!(matches!(opened, Err(_) | Ok(None)), "{at}");
+    }
 }

@@ -7,7 +7,7 @@
 pub mod grpc;
 pub mod message;
 #[cfg(test)]
-pub mod testing;
+pub mod tests;
 
 use super::cipher::{self, Cipher, SEED};
 use super::provider::Opened;
