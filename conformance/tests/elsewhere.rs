@@ -1,6 +1,8 @@
 //! Tokens of an issuer elsewhere, and a server elsewhere that decides: both in the test, both known to the real binary
 //! by configuration files, which change while it runs.
 
+#![allow(clippy::unwrap_used)] // what fails here fails the test
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -66,6 +68,7 @@ impl Elsewhere {
                     (200, json!({"keys": keys}))
                 }
                 "/decide" => (200, decide(&asked.body)),
+                "/judge" => (200, judge(&asked.body)),
                 "/hang" => {
                     std::thread::sleep(Duration::from_secs(20));
                     (200, json!({}))
@@ -102,6 +105,16 @@ impl Elsewhere {
         fs::write(&file, text.to_string()).unwrap();
         file
     }
+}
+
+/// One token is joe's; of all others nothing is known.
+fn judge(review: &Value) -> Value {
+    let known = review["spec"]["token"] == "joes";
+    let user = if known { json!({"username": "oidc:joe", "uid": "7", "groups": ["a"]}) } else { json!({}) };
+    json!({
+        "apiVersion": review["apiVersion"], "kind": "TokenReview",
+        "status": {"authenticated": known, "user": user}
+    })
 }
 
 /// jane may read config maps, and nobody may read secrets.
@@ -324,4 +337,38 @@ fn a_webhook_that_hangs_costs_its_timeout_and_nothing_else() {
     assert!(
         elsewhere.asked("/hang").iter().all(|review| review["spec"]["groups"].to_string().contains("slow"))
     );
+}
+
+#[test]
+fn a_webhook_judges_tokens_and_another_decides_by_flags_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = Elsewhere::start(&Key::new("first"));
+    let (judge, decide) =
+        (elsewhere.kubeconfig(folder.path(), "/judge"), elsewhere.kubeconfig(folder.path(), "/decide"));
+    let server = Server::start_with(&[
+        "--store=memory",
+        &format!("--authentication-token-webhook-config-file={}", judge.display()),
+        "--authorization-mode=Node,RBAC,Webhook",
+        &format!("--authorization-webhook-config-file={}", decide.display()),
+        "--authorization-webhook-version=v1",
+    ]);
+    let Some(kubectl) = Kubectl::new(&server) else { return };
+    let bearer = Bearer::new(&kubectl, &server);
+    for _ in 0..3 {
+        assert_eq!(bearer.name("joes").as_deref(), Some("oidc:joe"), "{}", server.log());
+    }
+    let asked = elsewhere.asked("/judge");
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0]["apiVersion"], "authentication.k8s.io/v1beta1");
+    assert_eq!(asked[0]["spec"]["audiences"], json!(["https://kubernetes.default.svc"]));
+    let denied = bearer.run("joes", "get secrets -n default");
+    assert!(denied.err.contains(": secrets are secret"), "{denied:?}");
+    let outcome = bearer.run("janes", "get configmaps -n default");
+    assert!(outcome.err.contains("You must be logged in to the server"), "{outcome:?}");
+    // Reviews of tokens ask it as well.
+    let review =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "joes"}});
+    let answer = kubectl.ok_with("create -o json -f -", &review.to_string());
+    let status = serde_json::from_str::<Value>(&answer).unwrap()["status"].clone();
+    assert_eq!((&status["authenticated"], &status["user"]["uid"]), (&json!(true), &json!("7")), "{status}");
 }
