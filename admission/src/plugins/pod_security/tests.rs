@@ -1,3 +1,5 @@
+//! PodSecurity as a whole: levels and their versions, modes, exemptions, labels of namespaces.
+
 use super::super::testing::{Cluster, Outcome, Request};
 use super::*;
 use api::tree;

@@ -1,3 +1,5 @@
+//! ResourceQuota as a whole: what is charged, what is refused, what needs a quota.
+
 use super::super::testing::{Cluster, Request};
 use super::*;
 use api::tree;
