@@ -68,14 +68,7 @@ fn check_role(call: &Call, new: &Value, old: Option<&Value>) -> Result<(), Statu
 
 async fn check_binding(call: &Call, new: &Value) -> Result<(), Status> {
     let (kind, name) = (new.str_at(&["roleRef", "kind"]), new.str_at(&["roleRef", "name"]));
-    let (plural, namespace) = match kind {
-        "ClusterRole" => ("clusterroles", ""),
-        "Role" => ("roles", call.namespace()),
-        other => {
-            let quoted = api::quote(other);
-            return Err(Status::unclassified(format!("unsupported role reference kind: {quoted}")));
-        }
-    };
+    let (plural, namespace) = authz::place_of_role(kind, call.namespace()).map_err(Status::unclassified)?;
     let known = new.str_at(&["roleRef", "apiGroup"]) == GROUP;
     if known && may(call, "bind", plural, name).await {
         return Ok(());

@@ -57,15 +57,26 @@ impl Binding {
     }
 }
 
+/// Where the roles of a kind are that a binding in `namespace` may name: the plural, and their namespace (empty for
+/// the cluster's).
+///
+/// # Errors
+/// Upstream's text for a kind that is no kind of role.
+pub fn place_of_role<'a>(kind: &str, namespace: &'a str) -> Result<(&'static str, &'a str), String> {
+    match kind {
+        "ClusterRole" => Ok(("clusterroles", "")),
+        "Role" => Ok(("roles", namespace)),
+        other => Err(format!("unsupported role reference kind: {}", quote(other))),
+    }
+}
+
 impl RoleRef {
     /// Upstream's error of a role that is not there, or of no kind of role.
     pub fn not_found(&self) -> String {
-        match self.kind.as_str() {
-            kind @ ("Role" | "ClusterRole") => {
-                format!("{}.rbac.authorization.k8s.io {} not found", kind.to_lowercase(), quote(&self.name))
-            }
-            other => format!("unsupported role reference kind: {}", quote(other)),
-        }
+        place_of_role(&self.kind, "").err().unwrap_or_else(|| {
+            let kind = self.kind.to_lowercase();
+            format!("{kind}.rbac.authorization.k8s.io {} not found", quote(&self.name))
+        })
     }
 }
 

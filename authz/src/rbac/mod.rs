@@ -9,6 +9,7 @@ mod explain;
 mod policy;
 mod rule;
 
+pub use binding::place_of_role;
 pub use escalation::{Rules, uncovered};
 pub use rule::PolicyRule;
 

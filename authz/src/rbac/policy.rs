@@ -3,7 +3,7 @@
 //! Bindings are found by whom they speak of, cluster-wide and in each namespace, so that a decision looks only at
 //! bindings of the caller; roles are found by name when a binding is looked at.
 
-use super::binding::{Binding, Grant, RoleRef, Who};
+use super::binding::{Binding, Grant, RoleRef, Who, place_of_role};
 use super::rule::PolicyRule;
 use api::{Str, Value};
 use authn::Caller;
@@ -79,11 +79,10 @@ impl Policy {
 
     /// The rules of a role, as seen from a binding in `namespace`. `None` when there is no such role.
     pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Option<&[PolicyRule]> {
-        let namespace = match role.kind.as_str() {
-            "ClusterRole" => "",
-            "Role" if !namespace.is_empty() => namespace,
-            _ => return None,
-        };
+        let (plural, namespace) = place_of_role(&role.kind, namespace).ok()?;
+        if plural == "roles" && namespace.is_empty() {
+            return None;
+        }
         self.roles.get(namespace)?.get(&role.name).map(|rules| &**rules)
     }
 
