@@ -10,6 +10,7 @@ mod follow_file;
 mod kubeconfig;
 mod legacy_uses;
 mod logs;
+mod own_writes;
 mod remote;
 mod serve;
 mod token;

@@ -2,6 +2,7 @@
 
 use crate::flags::Cluster;
 use crate::legacy_uses;
+use crate::own_writes::OwnWrites;
 use admission::Chain;
 use anyhow::Context;
 use api::{Network, Reader};
@@ -54,7 +55,9 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let tls = ServerTls::new(&pki.server, &[pki.ca.certificate_der()]).context("cannot set up TLS")?;
     let drain = Drain::new();
     let (note, uses) = legacy_uses::notes();
-    let mut rooms = rooms((pki, flags, parts, note), endpoint, store.clone(), clock.clone(), drain.clone())?;
+    let own = OwnWrites::default();
+    let mut rooms =
+        rooms((pki, flags, parts, note, own.clone()), endpoint, store.clone(), clock.clone(), drain.clone())?;
     rooms.encryption = encryption;
     let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
@@ -67,6 +70,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let door =
         Door::with_limits(drain.clone(), &limits, move |request| apiserver::serve(server.clone(), request));
     let connect = connector(&door);
+    own.begin(connect("system:apiserver"));
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
     tokio::spawn(legacy_uses::write(connect("system:apiserver"), uses));
     let settings = controllers::Settings {
@@ -93,7 +97,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
 }
 
 fn rooms(
-    (pki, flags, parts, note): (&Pki, &Cluster, Parts, legacy_uses::Note),
+    (pki, flags, parts, note, own): (&Pki, &Cluster, Parts, legacy_uses::Note, OwnWrites),
     endpoint: SocketAddr,
     store: Store,
     clock: Clock,
@@ -111,7 +115,7 @@ fn rooms(
     (may.reader, may.network) = (reader.clone(), network.clone());
     may.configuration = flags.authorization.configuration()?;
     let mut policy = admission::Settings::new(clock.clone());
-    (policy.reader, policy.network) = (reader, network.clone());
+    (policy.reader, policy.network, policy.writes) = (reader, network.clone(), Arc::new(own));
     flags.admission.settle(&mut policy)?;
     Ok(Rooms {
         objects,

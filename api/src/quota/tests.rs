@@ -1,3 +1,5 @@
+//! The rules of quotas: weights, names, scopes.
+
 use super::*;
 use crate::tree;
 

@@ -58,7 +58,7 @@ impl Change<'_> {
         mut edit: impl FnMut(&Value) -> Result<Wanted, Status>,
     ) -> Result<Option<Written>, Status> {
         let key = self.call.key(self.name);
-        for _ in 0..MAX_ATTEMPTS {
+        for attempts in 1..=MAX_ATTEMPTS {
             let found = self.call.server.store.get(&key).await.map_err(|e| store_failure(&e))?;
             let Some(entry) = found else { return Ok(None) };
             let old = stored::decode(&*self.call.kind, &entry)?;
@@ -70,7 +70,8 @@ impl Change<'_> {
                 Ok(written) => return Ok(Some(written)),
                 Err(Refused::Failed(status)) => return Err(status),
                 Err(Refused::Conflict) if pinned => break,
-                Err(Refused::Conflict | Refused::Taken) => {}
+                Err(Refused::Conflict) => {}
+                Err(Refused::Taken) => super::pause(attempts).await,
             }
         }
         Err(self.modified())

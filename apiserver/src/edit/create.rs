@@ -1,6 +1,8 @@
 //! Create: a new object, by POST, or by PUT or apply to a name that does not exist yet.
 
-use super::{Refused, Written, admission_check, admit, commit, escalation, refuse, settle_namespace, tidy, warn};
+use super::{
+    Refused, Written, admission_check, admit, commit, escalation, refuse, settle_namespace, tidy, warn,
+};
 use crate::call::{Call, rest};
 use crate::query::{OptionsKind, WriteOptions};
 use crate::{body, claim, fields, metadata, stored};
@@ -71,7 +73,10 @@ pub async fn new_object(call: &Call, mut obj: Value, dry_run: bool) -> Result<Wr
                 draws += 1;
                 draw_name(call, &mut obj);
             }
-            Err(Refused::Taken) if claims < MAX_CLAIMS => claims += 1,
+            Err(Refused::Taken) if claims < MAX_CLAIMS => {
+                claims += 1;
+                super::pause(claims).await;
+            }
             Err(Refused::Conflict) => break,
             Err(Refused::Taken) => {
                 return Err(Status::internal("too many others claimed the same at the same time"));

@@ -50,6 +50,17 @@ pub async fn commit(call: &Call, txn: Txn) -> Result<Committed, Refused> {
     })
 }
 
+/// Waits before what the object needs is claimed once more: what others have claimed may have to arrive first, where
+/// several servers share a store.
+pub async fn pause(attempts: usize) {
+    const AT_ONCE: usize = 8;
+    const MAX_MILLIS: u64 = 20;
+    let late = u64::try_from(attempts.saturating_sub(AT_ONCE)).unwrap_or(MAX_MILLIS);
+    if late > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(late.min(MAX_MILLIS))).await;
+    }
+}
+
 /// A failure of the store that is nobody's fault who asked.
 pub fn store_failure(error: &Error) -> Status {
     match error {

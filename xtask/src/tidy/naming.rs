@@ -1,7 +1,8 @@
 //! A kind is named in its own file and by what acts on it; the machinery that treats all kinds alike asks the registry.
 //!
-//! What acts on a kind: controllers, scheduler, kubelet, proxy, admission and authorization rules, the API server's
-//! claims and commands, and other kinds that refer to it (a claim for a volume to its storage class).
+//! What acts on a kind: controllers, scheduler, kubelet, proxy, admission and authorization rules, the rules of
+//! quotas, the API server's claims and commands, and other kinds that refer to it (a claim for a volume to its storage
+//! class).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::{Code, Finding};
 /// Rooms that treat all kinds alike.
 const MACHINERY: [&str; 5] = ["api", "authn", "apiserver", "openapi", "store"];
 /// Folders in them that act on certain kinds.
-const ACTING: [&str; 2] = ["apiserver/src/claim/", "apiserver/src/command/"];
+const ACTING: [&str; 3] = ["api/src/quota/", "apiserver/src/claim/", "apiserver/src/command/"];
 
 /// Kinds that machinery names for a reason that is Kubernetes' own.
 const KNOWN: [(&str, &str); 3] = [
