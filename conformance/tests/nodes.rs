@@ -119,7 +119,8 @@ fn watched() -> (Server, tempfile::TempDir) {
     let (policy, log) = (folder.path().join("policy.yaml"), folder.path().join("audit.log"));
     std::fs::write(&policy, EVERYTHING).expect("it writes");
     let (policy, log) = (policy.to_string_lossy().into_owned(), log.to_string_lossy().into_owned());
-    let flags = ["--store", "memory", "--audit-policy-file", &policy, "--audit-log-path", &log];
+    let account = ["--audit-policy-file", &policy, "--audit-log-path", &log];
+    let flags = [&["--store", "memory", "--hollow-nodes", "2"][..], &account[..]].concat();
     (Server::start_with(&flags), folder)
 }
 
@@ -205,6 +206,7 @@ fn no_component_is_refused_what_it_does() {
     }
     assert!(masters.iter().all(|name| *name == "kubernetes-super-admin"), "{masters:?}");
     let acted = |name: &str| events.iter().any(|event| event["user"]["username"] == name);
+    assert!(acted("system:node:hollow-0") && acted("system:kube-scheduler"));
     for controller in ["deployment-controller", "namespace-controller", "generic-garbage-collector"] {
         assert!(acted(&format!("system:serviceaccount:kube-system:{controller}")), "{controller}");
     }
