@@ -4,6 +4,7 @@
 //! is not among them.
 
 mod claims;
+mod distributed;
 mod provider;
 
 use crate::configuration::{Anonymous, Configuration, JwtAuthenticator};
@@ -11,7 +12,7 @@ use crate::jwt::{Jwt, seconds};
 use crate::token::{TokenKind, TokenVerdict};
 use crate::{Caller, Settings};
 use api::{Later, Network};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use provider::Provider;
 use std::sync::Arc;
 use stdx::{Clock, Time};
@@ -35,6 +36,10 @@ struct InForce {
 struct Issuer {
     config: JwtAuthenticator,
     provider: Provider,
+    /// The way to others, and what time it is.
+    around: (Arc<dyn Network>, Clock),
+    /// Those that this one refers to for groups.
+    others: Mutex<Vec<Arc<Issuer>>>,
 }
 
 impl Issuers {
@@ -77,6 +82,8 @@ fn issuers(configuration: &Configuration, network: &Arc<dyn Network>, clock: &Cl
     let issuer = |config: &JwtAuthenticator| Issuer {
         provider: Provider::new(config, network.clone(), clock.clone()),
         config: config.clone(),
+        around: (network.clone(), clock.clone()),
+        others: Mutex::default(),
     };
     configuration.jwt.iter().map(issuer).collect()
 }
@@ -125,7 +132,11 @@ impl Issuer {
     async fn recognize(&self, jwt: &Jwt<'_>, now: Time) -> Result<Caller, String> {
         self.provider.ready().await.map_err(|_| "oidc: authenticator not initialized")?;
         self.verify(jwt, now).await.map_err(|why| format!("oidc: verify token: {why}"))?;
-        claims::caller(&self.config, &jwt.claims)
+        let claims = self
+            .expand(&jwt.claims)
+            .await
+            .map_err(|why| format!("oidc: could not expand distributed claims: {why}"))?;
+        claims::caller(&self.config, &claims)
     }
 
     async fn verify(&self, jwt: &Jwt<'_>, now: Time) -> Result<(), String> {

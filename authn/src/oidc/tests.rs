@@ -32,6 +32,7 @@ impl Network for Web {
         self.asked.lock().push(remote.url.clone());
         let headers = vec![("cache-control".to_owned(), self.cache_control.lock().clone())];
         let reply = match self.documents.lock().get(&remote.url) {
+            Some(Value::Str(text)) => Reply { status: 200, body: text.as_bytes().to_vec(), headers },
             Some(document) => Reply { status: 200, body: json::to_vec(document), headers },
             None => Reply { status: 404, ..Reply::default() },
         };
@@ -301,6 +302,37 @@ async fn a_configuration_takes_effect_once_its_issuers_answer() {
     let anonymous = Some(Anonymous { enabled: true, ..Anonymous::default() });
     let why = scene.issuers.replace(&Configuration { anonymous, ..other }).await.unwrap_err();
     assert_eq!(why, "anonymous: Forbidden: changed from initial configuration file");
+}
+
+#[tokio::test]
+async fn groups_may_be_elsewhere() {
+    let scene = scene(MAPPINGS);
+    let mut claims = claims();
+    claims.unset(&["groups"]);
+    claims.set(&["_claim_names"], tree!({"groups": "there"}));
+    assert!(
+        matches!(scene.judge(&claims).await, TokenVerdict::Refused(why) if why[0].ends_with("oidc: no claim sources"))
+    );
+    claims.set(
+        &["_claim_sources"],
+        tree!({"there": {"endpoint": format!("{URL}/groups"), "access_token": "x"}}),
+    );
+    let why = scene.judge(&claims).await;
+    let text = "oidc: could not expand distributed claims: while getting distributed claim \"groups\": error while \
+                getting distributed claim JWT: 404";
+    assert_eq!(why, TokenVerdict::refused(text));
+    let show = |claims: &Value| {
+        let token = scene.signer.sign(&json::to_vec(claims)).unwrap();
+        scene.web.show("/groups", Value::from(token));
+    };
+    show(&tree!({"iss": URL, "aud": "you", "exp": (NOW + 9), "groups": ["far"]}));
+    assert_eq!(scene.caller(&claims).await.groups(), ["g:far", "system:authenticated"]);
+    show(&tree!({"iss": URL, "aud": "you", "exp": (NOW - 9), "groups": ["far"]}));
+    let TokenVerdict::Refused(why) = scene.judge(&claims).await else { panic!("believed") };
+    assert!(why[0].contains("verify distributed claim token: oidc: token is expired"), "{why:?}");
+    show(&tree!({"iss": "https://nobody", "aud": "you", "exp": (NOW + 9), "groups": ["far"]}));
+    let TokenVerdict::Refused(why) = scene.judge(&claims).await else { panic!("believed") };
+    assert!(why[0].contains("verifier not initialized for issuer: \"https://nobody\""), "{why:?}");
 }
 
 proptest! {
