@@ -11,6 +11,8 @@ use base64::Engine;
 /// What stands before a token in a WebSocket's subprotocol.
 const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 const UNKNOWN: &str = "invalid bearer token";
+const IGNORED: &str =
+    "the provided Authorization header contains extra space before the bearer token, and is ignored";
 struct BearerToken(Tokens);
 
 /// See `METHODS`.
@@ -76,6 +78,13 @@ fn token(header: &[u8]) -> Option<&[u8]> {
     let scheme = parts.next()?;
     let token = parts.next()?;
     (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
+}
+
+/// What is to be said to whoever sent a token that is not looked at.
+pub(crate) fn warning(headers: &dyn Headers) -> Option<&'static str> {
+    let header = headers.first("authorization")?.trim_ascii();
+    let (scheme, rest) = header.split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"bearer ") && rest.starts_with(b" ")).then_some(IGNORED)
 }
 
 /// The token among the subprotocols of a WebSocket, one of which must be another.

@@ -67,7 +67,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(Arc<Identity>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Identity {
     name: String,
     uid: String,
@@ -75,6 +75,10 @@ struct Identity {
     extra: Vec<(String, Vec<String>)>,
     /// What recognized it.
     by: &'static str,
+    /// What it is to be warned of.
+    warnings: Vec<String>,
+    /// What the audit log learns of its credentials.
+    annotations: Vec<(&'static str, String)>,
     in_process: bool,
     hypothetical: bool,
 }
@@ -91,15 +95,12 @@ pub fn in_process(name: &str, groups: &[&str]) -> Caller {
 /// Somebody whom a review asks about: what would they be allowed? Authorization never makes a permit for one.
 pub fn hypothetical(name: &str, uid: &str, groups: Vec<String>, extra: Vec<(String, Vec<String>)>) -> Caller {
     let (name, uid) = (name.to_owned(), uid.to_owned());
-    Caller(Arc::new(Identity { name, uid, groups, extra, by: "", in_process: false, hypothetical: true }))
+    Caller(Arc::new(Identity { name, uid, groups, extra, hypothetical: true, ..Identity::default() }))
 }
 
 impl Caller {
     pub(crate) fn new(name: &str, groups: Vec<String>) -> Self {
-        let (uid, extra) = (String::new(), Vec::new());
-        let name = name.to_owned();
-        let by = "";
-        Caller(Arc::new(Identity { name, uid, groups, extra, by, in_process: false, hypothetical: false }))
+        Caller(Arc::new(Identity { name: name.to_owned(), groups, ..Identity::default() }))
     }
 
     /// Says which method or kind of tokens recognized it.
@@ -122,6 +123,16 @@ impl Caller {
 
     pub(crate) fn with_group(mut self, group: &str) -> Self {
         Arc::make_mut(&mut self.0).groups.push(group.to_owned());
+        self
+    }
+
+    pub(crate) fn with_warning(mut self, text: &str) -> Self {
+        Arc::make_mut(&mut self.0).warnings.push(text.to_owned());
+        self
+    }
+
+    pub(crate) fn with_annotation(mut self, key: &'static str, value: &str) -> Self {
+        Arc::make_mut(&mut self.0).annotations.push((key, value.to_owned()));
         self
     }
 
@@ -157,6 +168,16 @@ impl Caller {
     /// Which method, or kind of tokens, recognized the caller.
     pub fn recognized_by(&self) -> &'static str {
         self.0.by
+    }
+
+    /// What the caller is to be warned of, about its credentials.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+
+    /// What the audit log learns of the caller's credentials: keys and values.
+    pub fn annotations(&self) -> &[(&'static str, String)] {
+        &self.0.annotations
     }
 
     /// Whether the caller is in `group`.

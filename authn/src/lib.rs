@@ -15,6 +15,8 @@ mod legacy_token;
 mod method;
 mod oidc;
 mod peer;
+#[cfg(test)]
+mod property_tests;
 mod public_key;
 mod request_header;
 mod service_account;

@@ -228,7 +228,11 @@ impl Authenticator {
                 break;
             }
             match method.judge(credentials).await {
-                Verdict::Known { caller, audiences } => return Ok(Recognized { caller, audiences }),
+                Verdict::Known { caller, audiences } => {
+                    let warning = bearer_token::warning(credentials.headers);
+                    let caller = warning.into_iter().fold(caller, |caller, text| caller.with_warning(text));
+                    return Ok(Recognized { caller, audiences });
+                }
                 Verdict::NotMine => {}
                 Verdict::Refused(why) => reasons.extend(why),
             }

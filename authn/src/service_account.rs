@@ -14,6 +14,9 @@ const INVALIDATED: &str = "service account token has been invalidated";
 /// What all keys under which a caller's details are shown begin with.
 const DETAILS: &str = "authentication.kubernetes.io";
 
+/// Under which key the audit log learns of tokens that live longer than they were asked for.
+const STALE: &str = "authentication.k8s.io/stale-token";
+
 /// How tokens of service accounts are recognized.
 #[derive(Clone, Default)]
 pub struct ServiceAccounts {
@@ -89,6 +92,14 @@ pub(crate) async fn find(reader: &dyn Reader, resource: &str, namespace: &str, n
     }
 }
 
+/// The audit log learns of tokens that do not say for whom they are.
+pub(crate) fn told(caller: Caller, jwt: &Jwt<'_>) -> Caller {
+    if jwt.audiences().is_empty() {
+        return caller.with_annotation("authentication.k8s.io/legacy-token", jwt.claims.str_at(&["sub"]));
+    }
+    caller
+}
+
 /// The user that a service account is.
 pub(crate) fn account(namespace: &str, name: &str, uid: &str) -> Caller {
     let groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
@@ -129,7 +140,15 @@ impl TokenKind for BoundTokens {
                 Err(verdict) => return verdict,
             };
             match self.check(&jwt).await {
-                Ok(()) => TokenVerdict::Known { caller: caller(&jwt.claims), audiences },
+                Ok(late_secs) => {
+                    let mut caller = caller(&jwt.claims);
+                    if let Some(secs) = late_secs {
+                        let subject = jwt.claims.str_at(&["sub"]);
+                        let late = format!("subject: {subject}, seconds after warning threshold: {secs}");
+                        caller = caller.with_annotation(STALE, &late);
+                    }
+                    TokenVerdict::Known { caller: told(caller, &jwt), audiences }
+                }
                 Err(why) => TokenVerdict::refused(why),
             }
         })
@@ -137,7 +156,8 @@ impl TokenKind for BoundTokens {
 }
 
 impl BoundTokens {
-    async fn check(&self, jwt: &Jwt<'_>) -> Result<(), String> {
+    /// Gives by how many seconds the token is used longer than it was asked for, if it is.
+    async fn check(&self, jwt: &Jwt<'_>) -> Result<Option<i64>, String> {
         let now = self.clock.now();
         jwt.check_times(now).map_err(|untimely| match untimely {
             Untimely::NotYet => "service account token is not valid yet",
@@ -154,11 +174,7 @@ impl BoundTokens {
             self.check_bound(claims, "node", "nodes", now).await?;
         }
         let warns = claims.at(&["kubernetes.io", "warnafter"]).and_then(seconds).filter(|at| *at != 0);
-        if let Some(late) = warns.map(|at| now.secs.saturating_sub(at)).filter(|late| *late > 0) {
-            let subject = claims.str_at(&["sub"]);
-            tracing::debug!(subject, late_secs = late, "a token is used longer than it was asked for");
-        }
-        Ok(())
+        Ok(warns.map(|at| now.secs.saturating_sub(at)).filter(|late| *late > 0))
     }
 
     async fn check_account(&self, claims: &Value, now: Time) -> Result<(), String> {

@@ -271,6 +271,41 @@ async fn a_token_from_a_secret_lives_as_long_as_the_secret_and_its_use_is_noted(
     let text = |text: &str| text.to_owned();
     let used = LegacyUse { namespace: text("n"), name: text("t"), uid: text("1"), day: text("2027-01-15") };
     assert_eq!(*world.used.lock(), [used]);
+    assert!(caller.warnings().is_empty());
+    let keys: Vec<&str> = caller.annotations().iter().map(|(key, _)| *key).collect();
+    let wanted = ["legacy-token-manual-secret", "legacy-token"].map(|k| format!("authentication.k8s.io/{k}"));
+    assert_eq!(keys, wanted);
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_unasked_is_warned_of() {
+    let world = world();
+    let token = world.sign(&legacy());
+    world.cluster.put("secrets", secret(&token));
+    let mut account = named("n", "s", "u");
+    account.set(&["secrets"], vec![tree!({"name": "t"})]);
+    world.cluster.put("serviceaccounts", account);
+    let caller = world.ask(&token).await.unwrap();
+    assert!(caller.warnings()[0].starts_with("Use tokens from the TokenRequest API"), "{caller:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_lives_on_is_told_to_the_audit_log() {
+    let world = world();
+    let mut claims = claims("", None);
+    claims.set(&["kubernetes.io", "warnafter"], NOW - 5);
+    let caller = world.ask(&world.sign(&claims)).await.unwrap();
+    let late = "subject: system:serviceaccount:n:s, seconds after warning threshold: 5";
+    assert_eq!(caller.annotations(), [(STALE, late.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_token_behind_two_blanks_is_not_looked_at_but_warned_of() {
+    let world = world();
+    let header = Bearer("Bearer  abc".to_owned());
+    let caller = world.authenticator.authenticate(&Peer::default(), &header, "/").await.unwrap();
+    assert!(caller.is_anonymous());
+    assert!(caller.warnings()[0].contains("extra space"), "{caller:?}");
 }
 
 #[tokio::test]
