@@ -14,8 +14,7 @@ use crate::figures::Figures;
 use crate::objects;
 use crate::server::{LISTS, Server};
 
-/// Gets of one measurement, after some that are not counted.
-const GETS: usize = 500;
+/// Gets that are not counted, at the beginning of each measurement.
 const WARM_UP: usize = 20;
 /// How long the flood rises before the measurement begins.
 const RISE: Duration = Duration::from_secs(2);
@@ -71,8 +70,8 @@ pub async fn run(args: &Args, server: &Server) -> Result<Round> {
 
 async fn measure(args: &Args, server: &Server, calm: &Arc<Dialer>) -> Result<Figures> {
     let mut connection = calm.dial().await?;
-    let (mut latencies, mut begin) = (Vec::with_capacity(GETS), Instant::now());
-    for turn in 0..WARM_UP + GETS {
+    let (mut latencies, mut begin) = (Vec::with_capacity(args.flood_gets), Instant::now());
+    for turn in 0..WARM_UP + args.flood_gets {
         if turn == WARM_UP {
             begin = Instant::now();
         }

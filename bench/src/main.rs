@@ -70,6 +70,9 @@ pub struct Args {
     /// Connections of the flood workload.
     #[arg(long, default_value_t = 200)]
     flood_connections: usize,
+    /// Gets of the calm user in one round of the flood workload, quiet and flooded.
+    #[arg(long, default_value_t = 500)]
+    flood_gets: usize,
     /// Where to write all figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,

@@ -30,14 +30,18 @@ pub fn send(answer: Answer, pace: impl FnOnce() -> Pace) -> Answer {
         return answer;
     }
     let Some(bytes) = answer.body().whole() else { return answer };
-    let pieces = futures::stream::unfold((bytes, pace()), |(mut bytes, mut pace)| async move {
+    let pieces = futures::stream::unfold((bytes, pace(), None), |(mut bytes, mut pace, room)| async move {
         if bytes.is_empty() {
             return None;
         }
+        let room = match room {
+            Some(room) => room,
+            None => pace.room().await,
+        };
         pace.next_slice().await;
         let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
         pace.rest();
-        Some((Ok::<_, BoxError>(piece), (bytes, pace)))
+        Some((Ok::<_, BoxError>(piece), (bytes, pace, Some(room))))
     });
     answer.map(|_| Body::stream(pieces))
 }

@@ -6,7 +6,7 @@ use super::long::{self, PIECE_BYTES};
 use super::{Answer, bytes_of};
 use crate::call::Call;
 use crate::door::BoxError;
-use crate::flow::{Kept, Pace, Seat};
+use crate::flow::{Kept, Pace, Room, Seat};
 use crate::negotiate::Media;
 use crate::read::List;
 use crate::stored;
@@ -31,7 +31,7 @@ struct Splice {
     begun: bool,
     head: String,
     /// Held until the last piece is made.
-    seat: Option<Kept>,
+    held: Option<(Kept, Room)>,
 }
 
 /// Answers with a list.
@@ -50,7 +50,7 @@ pub async fn list(call: Call, meta: &Value, list: List) -> Result<Answer, Status
         return Ok(bytes_of(200, content_type, first.into()));
     }
     let seat = std::mem::replace(&mut splice.call.seat, Seat::none());
-    splice.seat = Some(seat.keep());
+    splice.held = Some((seat.keep(), pace.room().await));
     let state = (Some(Bytes::from(first)), splice, pace);
     let rest = futures::stream::unfold(state, |(first, mut splice, mut pace)| async move {
         if let Some(piece) = first {
@@ -64,7 +64,7 @@ pub async fn list(call: Call, meta: &Value, list: List) -> Result<Answer, Status
             BoxError::from(status.message)
         });
         if splice.tail.is_none() {
-            splice.seat = None;
+            splice.held = None;
         }
         Some((piece, (None, splice, pace)))
     });
@@ -99,7 +99,7 @@ impl Splice {
             tail: Some(tail),
             begun: false,
             head,
-            seat: None,
+            held: None,
         }
     }
 

@@ -19,7 +19,7 @@ mod turns;
 mod work;
 
 pub use level::{Kept, Seat};
-pub use turns::{Pace, Turns};
+pub use turns::{Pace, Room, Turns};
 
 use crate::address::{Address, Verb};
 use crate::answer::{Answer, bytes_of};

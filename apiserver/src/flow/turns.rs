@@ -7,14 +7,22 @@
 //! waits for one slice at most, and never takes a turn itself.
 
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// About a third of what a small request takes from end to end, and a hundred times what a turn costs.
 const SLICE: Duration = Duration::from_micros(60);
+
+/// Long answers of one caller that are on their way at once: enough to keep threads and connections busy, and few
+/// enough that not all of a flood's connections become writable in the same moment.
+const LONG_ANSWERS: usize = 4;
+/// How long one more waits. Who reads slowly holds up nobody but himself, and not for long.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Callers to remember before those without long answers are forgotten.
+const REMEMBERED: usize = 1_000;
 
 /// The turns of a server.
 #[derive(Clone)]
@@ -24,6 +32,13 @@ struct State {
     free: usize,
     /// Callers who wait, in the order in which they are served, with their requests.
     callers: VecDeque<(u64, VecDeque<oneshot::Sender<Turn>>)>,
+    /// Room for the long answers of each caller.
+    rooms: HashMap<u64, Arc<Semaphore>>,
+}
+
+/// Room for one long answer, given back when dropped.
+pub struct Room {
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 /// One turn; the next caller has it when it is dropped.
@@ -31,7 +46,11 @@ struct Turn(Option<Turns>);
 
 impl Turns {
     pub fn new(count: usize) -> Self {
-        Turns(Arc::new(Mutex::new(State { free: count.max(1), callers: VecDeque::new() })))
+        Turns(Arc::new(Mutex::new(State {
+            free: count.max(1),
+            callers: VecDeque::new(),
+            rooms: HashMap::new(),
+        })))
     }
 
     /// Pace for the work of one request of a caller.
@@ -126,6 +145,21 @@ impl Pace {
         self.since = Instant::now();
     }
 
+    /// Room for a long answer, after a while in any case. The turn is given back.
+    pub async fn room(&mut self) -> Room {
+        self.rest();
+        let rooms = {
+            let mut state = self.turns.0.lock();
+            if state.rooms.len() >= REMEMBERED {
+                state.rooms.retain(|_, room| Arc::strong_count(room) > 1);
+            }
+            let fresh = || Arc::new(Semaphore::new(LONG_ANSWERS));
+            state.rooms.entry(self.caller).or_insert_with(fresh).clone()
+        };
+        let held = tokio::time::timeout(PATIENCE, rooms.acquire_owned()).await;
+        Room { _held: held.ok().and_then(Result::ok) }
+    }
+
     /// Gives the turn back; the next step takes one again if the slice is over.
     pub fn rest(&mut self) {
         self.turn = None;
@@ -156,6 +190,26 @@ mod tests {
         }
         assert_eq!(*order.lock(), [1, 2, 1, 2, 1, 1]);
         assert_eq!(turns.0.lock().free, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_answers_of_one_caller_wait_for_each_other_and_for_nobody_else() {
+        let turns = Turns::new(1);
+        let mut held = Vec::new();
+        for _ in 0..LONG_ANSWERS {
+            held.push(turns.pace("a").room().await);
+        }
+        let begin = tokio::time::Instant::now();
+        assert!(turns.pace("b").room().await._held.is_some() && begin.elapsed().is_zero());
+        let waits = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.pace("a").room().await._held.is_some() }
+        });
+        tokio::task::yield_now().await;
+        drop(held.pop());
+        assert!(waits.await.unwrap() && begin.elapsed().is_zero());
+        held.push(turns.pace("a").room().await);
+        assert!(turns.pace("a").room().await._held.is_none() && begin.elapsed() >= PATIENCE);
     }
 
     #[tokio::test]
