@@ -136,11 +136,18 @@ fn decode(text: &[u8]) -> Result<Value, String> {
     }
     let (types, ty) = schema();
     let decoded = schema::decode(&types, ty, raw, true).map_err(|why| why.to_string())?;
-    let strict: Vec<String> = duplicates.into_iter().chain(decoded.strict).collect();
+    let strict: Vec<String> = duplicates.into_iter().chain(decoded.strict).map(withhold).collect();
     if !strict.is_empty() {
         return Err(format!("strict decoding error: {}", strict.join(", ")));
     }
     Ok(decoded.value)
+}
+
+/// A fault about a field, without the field where its name may be a key that slipped.
+fn withhold(fault: String) -> String {
+    let name = fault.split('"').nth(1).unwrap_or_default().rsplit('.').next().unwrap_or_default();
+    let is_name = name.len() <= 24 && name.chars().all(|c| c.is_ascii_alphanumeric() || "[]_-".contains(c));
+    if is_name { fault } else { "unknown field \"REDACTED\"".to_owned() }
 }
 
 fn schema() -> (Schema, TypeId) {
