@@ -12,20 +12,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 const PROTOCOL_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The user that a request asks to act as; `None` when it is to be what its credentials say.
-pub fn act<'a>(
-    server: &'a Server,
-    caller: &'a Caller,
-    headers: &'a HeaderMap,
-    attributes: &'a Attributes,
-) -> Later<'a, Result<Option<Impersonated>, Status>> {
+pub async fn act(
+    server: &Server,
+    caller: &Caller,
+    headers: &HeaderMap,
+    attributes: &Attributes,
+) -> Result<Option<Impersonated>, Status> {
     // The common case costs no more than looking at the names.
     if !headers.keys().any(|name| authn::is_impersonation(name.as_str())) {
-        return Box::pin(std::future::ready(Ok(None)));
+        return Ok(None);
     }
-    Box::pin(async move {
-        let judge = Authorities { server, request: attributes };
-        server.impersonation.act(caller, &HeaderView(headers), &judge).await
-    })
+    let (view, judge) = (HeaderView(headers), Authorities { server, request: attributes });
+    let acting: Later<'_, _> = Box::pin(server.impersonation.act(caller, &view, &judge));
+    acting.await
 }
 
 /// The headers of a request for who works on it: without what said who it is from, or as whom it acts.
@@ -35,8 +34,10 @@ pub fn without_credentials(server: &Server, headers: &HeaderMap) -> HeaderMap {
             || authn::is_impersonation(name.as_str())
             || server.authenticator.is_proxys(name.as_str())
     };
-    let mut kept: HeaderMap =
-        headers.iter().filter(|(name, _)| !spent(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let mut kept = headers.clone();
+    for name in headers.keys().filter(|name| spent(name)) {
+        kept.remove(name);
+    }
     if let Some(protocols) = without_token(headers) {
         kept.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols);
     }
