@@ -129,19 +129,11 @@ fn events(folder: &tempfile::TempDir) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is an event")).collect()
 }
 
-#[test]
-fn no_component_is_refused_what_it_does() {
-    let (server, folder) = watched();
-    let mut admin = Wire::open(&server).expect("it serves");
-    make(&mut admin, "/api/v1/namespaces", &json!({"metadata": {"name": "w"}}));
-    wait::until(20, || {
-        let account = admin.get("/api/v1/namespaces/w/serviceaccounts/default").ok()?;
-        (account.status == 200).then_some(())
-    })
-    .expect("an account");
+/// One of everything that controllers look after, in the namespace `w`.
+fn work(admin: &mut Wire) {
     let quota =
         json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "20", "count/deployments.apps": "5"}}});
-    make(&mut admin, "/api/v1/namespaces/w/resourcequotas", &quota);
+    make(admin, "/api/v1/namespaces/w/resourcequotas", &quota);
     let labels = json!({"app": "a"});
     let template =
         json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
@@ -158,23 +150,55 @@ fn no_component_is_refused_what_it_does() {
             fields.insert("replicas".into(), json!(2));
         }
         let object = json!({"metadata": {"name": "x"}, "spec": spec});
-        make(&mut admin, &format!("/apis/apps/v1/namespaces/w/{path}"), &object);
+        make(admin, &format!("/apis/apps/v1/namespaces/w/{path}"), &object);
     }
     let mut once = template.clone();
     once["spec"]["restartPolicy"] = json!("Never");
     let job = json!({"metadata": {"name": "j"}, "spec": {"template": once.clone()}});
-    make(&mut admin, "/apis/batch/v1/namespaces/w/jobs", &job);
+    make(admin, "/apis/batch/v1/namespaces/w/jobs", &job);
     let cron = json!({"metadata": {"name": "k"}, "spec": {"schedule": "* * * * *",
         "jobTemplate": {"spec": {"template": once}}}});
-    make(&mut admin, "/apis/batch/v1/namespaces/w/cronjobs", &cron);
+    make(admin, "/apis/batch/v1/namespaces/w/cronjobs", &cron);
     let service = json!({"metadata": {"name": "s"}, "spec": {"selector": labels, "ports": [{"port": 80}]}});
-    make(&mut admin, "/api/v1/namespaces/w/services", &service);
+    make(admin, "/api/v1/namespaces/w/services", &service);
     let budget =
         json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}}});
-    make(&mut admin, "/apis/policy/v1/namespaces/w/poddisruptionbudgets", &budget);
+    make(admin, "/apis/policy/v1/namespaces/w/poddisruptionbudgets", &budget);
     let claim = json!({"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": "1Gi"}}}});
-    make(&mut admin, "/api/v1/namespaces/w/persistentvolumeclaims", &claim);
+    make(admin, "/api/v1/namespaces/w/persistentvolumeclaims", &claim);
+}
+
+/// Nobody was refused, nobody but the administrator was a master, and those that should act did.
+fn check(events: &[Value], log: &str) {
+    let refused = events.iter().filter(|e| e["annotations"]["authorization.k8s.io/decision"] == "forbid");
+    let refused = refused.map(|e| format!("{} {} {}", e["user"]["username"], e["verb"], e["requestURI"]));
+    assert_eq!(refused.collect::<Vec<_>>(), [""; 0], "{}", log);
+    let mut masters: Vec<&str> = Vec::new();
+    for user in events.iter().map(|event| &event["user"]) {
+        if user["groups"].as_array().is_some_and(|groups| groups.contains(&json!("system:masters"))) {
+            masters.extend(user["username"].as_str());
+        }
+    }
+    assert!(masters.iter().all(|name| *name == "kubernetes-super-admin"), "{masters:?}");
+    let acted = |name: &str| events.iter().any(|event| event["user"]["username"] == name);
+    assert!(acted("system:node:hollow-0") && acted("system:kube-scheduler"));
+    for controller in ["deployment-controller", "namespace-controller", "generic-garbage-collector"] {
+        assert!(acted(&format!("system:serviceaccount:kube-system:{controller}")), "{controller}");
+    }
+}
+
+#[test]
+fn no_component_is_refused_what_it_does() {
+    let (server, folder) = watched();
+    let mut admin = Wire::open(&server).expect("it serves");
+    make(&mut admin, "/api/v1/namespaces", &json!({"metadata": {"name": "w"}}));
+    wait::until(20, || {
+        let account = admin.get("/api/v1/namespaces/w/serviceaccounts/default").ok()?;
+        (account.status == 200).then_some(())
+    })
+    .expect("an account");
+    work(&mut admin);
     // Another range of addresses comes and goes.
     let ranges = "/apis/networking.k8s.io/v1/servicecidrs";
     make(&mut admin, ranges, &json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.200.0.0/24"]}}));
@@ -194,20 +218,5 @@ fn no_component_is_refused_what_it_does() {
     call(&mut admin, "DELETE", "/api/v1/namespaces/w", &Value::Null);
     let gone = wait::until(60, || (admin.get("/api/v1/namespaces/w").ok()?.status == 404).then_some(()));
     assert!(gone.is_some(), "{}", server.log());
-    let events = events(&folder);
-    let refused = events.iter().filter(|e| e["annotations"]["authorization.k8s.io/decision"] == "forbid");
-    let refused = refused.map(|e| format!("{} {} {}", e["user"]["username"], e["verb"], e["requestURI"]));
-    assert_eq!(refused.collect::<Vec<_>>(), [""; 0], "{}", server.log());
-    let mut masters: Vec<&str> = Vec::new();
-    for user in events.iter().map(|event| &event["user"]) {
-        if user["groups"].as_array().is_some_and(|groups| groups.contains(&json!("system:masters"))) {
-            masters.extend(user["username"].as_str());
-        }
-    }
-    assert!(masters.iter().all(|name| *name == "kubernetes-super-admin"), "{masters:?}");
-    let acted = |name: &str| events.iter().any(|event| event["user"]["username"] == name);
-    assert!(acted("system:node:hollow-0") && acted("system:kube-scheduler"));
-    for controller in ["deployment-controller", "namespace-controller", "generic-garbage-collector"] {
-        assert!(acted(&format!("system:serviceaccount:kube-system:{controller}")), "{controller}");
-    }
+    check(&events(&folder), &server.log());
 }
