@@ -112,7 +112,8 @@ fn rule_faults(rule: &Value, at: &Path, faults: &mut Vec<Fault>) {
     let resources = rule.list_at(&["resources"]);
     resources.iter().for_each(|group| resource_faults(group, &at.child("resources"), faults));
     faults.extend(stage_faults(rule, &at.child("omitStages")));
-    if !urls.is_empty() && !(resources.is_empty() && rule.list_at(&["namespaces"]).is_empty()) {
+    let names_resources = !resources.is_empty() || !rule.list_at(&["namespaces"]).is_empty();
+    if !urls.is_empty() && names_resources {
         const WHY: &str = "rules cannot apply to both regular resources and non-resource URLs";
         faults.push(Fault::invalid(at.child("nonResourceURLs"), urls.to_vec(), WHY));
     }

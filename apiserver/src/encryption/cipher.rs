@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_again_and_only_with_its_key() {
-        let makes: [(&str, fn(&[u8]) -> Option<Box<dyn Cipher>>, &[usize]); 4] = [
+        type Make = fn(&[u8]) -> Option<Box<dyn Cipher>>;
+        let makes: [(&str, Make, &[usize]); 4] = [
             ("gcm", gcm, &[16, 24, 32]),
             ("cbc", cbc, &[16, 24, 32]),
             ("secretbox", secretbox, &[32]),
