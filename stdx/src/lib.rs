@@ -1,14 +1,17 @@
-//! Small foundations every room may lean on: clock, ids, seeded randomness, backoff, limits.
+//! Small foundations every room may lean on: clock, ids, seeded randomness, backoff, limits,
+//! deep stacks.
 //!
 //! Wall clock, randomness and ids come from here and nowhere else, so that a test can hold all three still.
 //! Waiting is not here: it goes through tokio's clock.
 
 pub mod backoff;
 pub mod clock;
+mod deep;
 pub mod der;
 pub mod ids;
 pub mod limits;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, Time};
+pub use deep::deep;
 pub use ids::Ids;

@@ -26,14 +26,8 @@ pub fn parse(text: &str) -> Result<Expr, String> {
     if nests_too_deep(text) {
         return Err(report(text, 1, 0, &format!("expression recursion limit exceeded: {MAX_DEPTH}")));
     }
-    std::thread::scope(|scope| {
-        let parser = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || run(text));
-        let done = parser.map(|parser| parser.join());
-        match done {
-            Ok(Ok(result)) => result,
-            _ => Err(report(text, 1, 0, "the expression cannot be parsed")),
-        }
-    })
+    let parsed = stdx::deep(STACK_BYTES, || run(text));
+    parsed.unwrap_or_else(|| Err(report(text, 1, 0, "the expression cannot be parsed")))
 }
 
 fn run(text: &str) -> Result<Expr, String> {

@@ -254,6 +254,10 @@ async fn answers_that_are_none_are_told_in_upstreams_words() {
         let expected = format!("Internal error occurred: failed calling webhook \"a.example.com\": {error}");
         assert_eq!(message(&judge(&net, tree!({})).await), (500, expected));
     }
+}
+
+#[tokio::test]
+async fn a_webhook_that_may_fail_is_passed_over() {
     let net = Net::new(|_| Err(RemoteError::Failed("Post \"u\": no".to_owned())));
     let ignored = judge(&net, tree!({"failurePolicy": "Ignore"})).await;
     assert!(ignored.result.is_ok());
