@@ -184,7 +184,7 @@ fn data_text(secret: &Value, key: &str) -> String {
 fn short(secs: i64) -> String {
     match secs {
         ..=-2 => "<invalid>".to_owned(),
-        ..=-1 => "0s".to_owned(),
+        -1 => "0s".to_owned(),
         0..60 => format!("{secs}s"),
         60..3600 => format!("{}m", secs / 60),
         3600..86_400 => format!("{}h", secs / 3600),
