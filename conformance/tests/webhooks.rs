@@ -271,3 +271,33 @@ fn a_service_without_proxy_leads_to_its_endpoints() {
     let text = "admission webhook \"s.service.example.com\" denied the request: seen";
     assert_eq!(message(&send("POST", &maps, &config_map("two"))), (400, text.to_owned()));
 }
+
+#[test]
+fn a_webhook_sees_the_version_that_it_names() {
+    namespace("versions");
+    let webhook = Webhook::start("x.y.svc", |request| {
+        let metrics = request["object"]["spec"]["metrics"].is_array();
+        patch(&json!([{"op": "add", "path": "/metadata/labels", "value": {"metrics": metrics.to_string()}}]))
+    })
+    .expect("a webhook");
+    let rules = |policy: &str| {
+        json!({"matchPolicy": policy, "rules": [{"operations": ["CREATE"], "apiGroups": ["autoscaling"],
+               "apiVersions": ["v2"], "resources": ["horizontalpodautoscalers"]}]})
+    };
+    let equivalent = hook("versions", "e", webhook.by_url(), &rules("Equivalent"));
+    let exact = hook("versions", "x", webhook.by_url(), &rules("Exact"));
+    configure("mutating", "versions", json!([equivalent, exact]));
+    let scaler = json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
+        "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}}});
+    let path = "/apis/autoscaling/v1/namespaces/versions/horizontalpodautoscalers";
+    let made = ok(&send("POST", path, &scaler));
+    assert_eq!(made["metadata"]["labels"], json!({"metrics": "true"}));
+    assert_eq!(made["spec"]["targetCPUUtilizationPercentage"], 50);
+    let asked = webhook.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        (&asked[0]["kind"]["version"], &asked[0]["requestKind"]["version"]),
+        (&json!("v2"), &json!("v1"))
+    );
+    assert_eq!(asked[0]["object"]["apiVersion"], "autoscaling/v2");
+}
