@@ -60,7 +60,7 @@ pub async fn serve(server: Arc<Server>, request: Request<RequestBody>) -> Answer
         answer = gzip::compress(answer, pace()).await;
     }
     answer = answer::long::seated(answer::long::send(answer, pace));
-    server.limits.spread(version, &server.ids, &mut answer);
+    server.limits.spread(version, &parts, &server.ids, &mut answer);
     server.metrics.finish(timer, &place, parts.method.as_str(), answer.status().as_u16());
     let headers = answer.headers_mut();
     marks.write(headers);

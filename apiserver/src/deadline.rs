@@ -2,9 +2,12 @@
 
 use crate::address::{Address, Verb};
 use crate::answer::{Answer, bytes_of};
+use crate::door::Connection;
 use crate::query::Query;
 use api::{Status, json, status::Details, time};
+use http::request::Parts;
 use http::{HeaderValue, Version, header};
+use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Ids, limits};
 
@@ -54,9 +57,14 @@ impl Limits {
         Ok(given.map_or(self.request_timeout, |given| given.min(self.request_timeout)))
     }
 
-    /// Asks the client to connect anew, now and then.
-    pub fn spread(&self, version: Version, ids: &Ids, answer: &mut Answer) {
-        if self.goaway_chance > 0.0 && version == Version::HTTP_2 && ids.fraction() < self.goaway_chance {
+    /// Asks a client from outside to connect anew, now and then.
+    pub fn spread(&self, version: Version, parts: &Parts, ids: &Ids, answer: &mut Answer) {
+        if self.goaway_chance == 0.0 || version != Version::HTTP_2 {
+            return;
+        }
+        let connection = parts.extensions.get::<Arc<Connection>>();
+        let is_outside = connection.is_some_and(|connection| connection.peer().remote().is_some());
+        if is_outside && ids.fraction() < self.goaway_chance {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -138,18 +146,23 @@ mod tests {
     #[test]
     fn clients_are_asked_to_connect_anew_by_chance_and_over_http_2_alone() {
         let ids = Ids::seeded(1);
-        let asked = |chance: f64, version| {
+        let asked = |chance: f64, version, remote: Option<std::net::SocketAddr>| {
             let limits = Limits { goaway_chance: chance, ..Limits::default() };
+            let (mut parts, ()) = http::Request::new(()).into_parts();
+            let peer = authn::Peer::new(Vec::new(), remote);
+            parts.extensions.insert(Arc::new(Connection::new(peer, None)));
             let mut asked = 0;
             for _ in 0..1000 {
                 let mut answer = bytes_of(200, TEXT, "".into());
-                limits.spread(version, &ids, &mut answer);
+                limits.spread(version, &parts, &ids, &mut answer);
                 asked += usize::from(answer.headers().contains_key(header::CONNECTION));
             }
             asked
         };
-        assert_eq!(asked(0.0, Version::HTTP_2), 0);
-        assert_eq!(asked(1.0, Version::HTTP_11), 0);
-        assert!((5..60).contains(&asked(0.02, Version::HTTP_2)));
+        let outside = "127.0.0.1:1".parse().ok();
+        assert_eq!(asked(0.0, Version::HTTP_2, outside), 0);
+        assert_eq!(asked(1.0, Version::HTTP_11, outside), 0);
+        assert_eq!(asked(1.0, Version::HTTP_2, None), 0);
+        assert!((5..60).contains(&asked(0.02, Version::HTTP_2, outside)));
     }
 }

@@ -25,7 +25,7 @@ pub struct Connection {
 pub(super) struct InFlight(Arc<Connection>);
 
 impl Connection {
-    pub(super) fn new(peer: Peer, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(peer: Peer, place: Option<OwnedSemaphorePermit>) -> Self {
         Connection {
             peer,
             opened: Instant::now(),

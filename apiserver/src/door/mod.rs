@@ -47,6 +47,8 @@ pub(crate) struct Shared<H> {
     handler: H,
     drain: Drain,
     http: auto::Builder<TokioExecutor>,
+    /// For pipes inside the process, whose components are not held to what strangers are.
+    inside: auto::Builder<TokioExecutor>,
     /// One permit for each connection from outside.
     room: Arc<Semaphore>,
     request_timeout: Duration,
@@ -66,7 +68,8 @@ where
     pub fn with_limits(drain: Drain, limits: &Limits, handler: H) -> Self {
         let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
         let http = http_settings(limits.streams_per_connection);
-        let shared = Shared { handler, drain, http, room, request_timeout: limits.request_timeout };
+        let inside = http_settings(limits::STREAMS_PER_CONNECTION);
+        let shared = Shared { handler, drain, http, inside, room, request_timeout: limits.request_timeout };
         Door { shared: Arc::new(shared) }
     }
 

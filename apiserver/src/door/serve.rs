@@ -34,7 +34,8 @@ pub(super) async fn serve<H, F, Io>(
         async { Ok::<_, Infallible>(answer.await) }
     });
     let (io, mut cork) = cork(io, connection.clone());
-    let serving = shared.http.serve_connection_with_upgrades(TokioIo::new(io), service);
+    let http = if connection.peer().remote().is_some() { &shared.http } else { &shared.inside };
+    let serving = http.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);
     let mut phases = shared.drain.phases();
     phases.mark_changed();
