@@ -196,7 +196,8 @@ impl Subject {
         match obj.str_at(&["kind"]) {
             "User" => Some(Subject::User(name("user"))),
             "Group" => Some(Subject::Group(name("group"))),
-            "ServiceAccount" => {
+            // The only other kind is that of accounts.
+            _ if obj.get("serviceAccount").is_some() => {
                 let namespace = obj.str_at(&["serviceAccount", "namespace"]);
                 let prefix = format!("{ACCOUNT_PREFIX}{namespace}:");
                 Some(match name("serviceAccount").as_str() {
