@@ -62,10 +62,10 @@ pub struct Up {
     #[command(flatten)]
     pub cluster: Cluster,
     /// Run no kubelet on this machine (today always so)
-    #[arg(long)]
+    #[arg(long, help_heading = "Nodes")]
     pub no_node: bool,
     /// Simulate so many nodes, which report the pods they are given as running
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Nodes")]
     pub hollow_nodes: usize,
 }
 
