@@ -1,9 +1,9 @@
 //! One request on a resource, after the permit: everything the edits and reads need to know of it.
 
 use crate::address::{Target, Verb};
-use crate::flow::{Pace, Seat};
 use crate::audit::Trail;
 use crate::explain::Explanation;
+use crate::flow::{Pace, Seat};
 use crate::negotiate::Offer;
 use crate::query::Query;
 use crate::server::Server;

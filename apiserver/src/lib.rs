@@ -22,9 +22,9 @@ mod documents;
 mod edit;
 mod explain;
 mod fields;
+mod flow;
 #[cfg(test)]
 mod garbage;
-mod flow;
 mod impersonate;
 mod metadata;
 mod metrics;
@@ -42,9 +42,9 @@ mod watch;
 
 pub use command::issuer::TokenIssuer;
 pub use corridor::serve;
-pub use documents::version::GIT_VERSION as VERSION;
 pub use custom::follow as follow_custom_kinds;
 pub use deadline::Limits;
+pub use documents::version::GIT_VERSION as VERSION;
 pub use flow::Settings as FlowSettings;
 pub use objects::Objects;
 pub use outward::Outward;

@@ -15,9 +15,9 @@ pub mod scale;
 
 use crate::call::Call;
 use crate::stored;
-use delete_options::DeleteOptions;
 use admission::{Charges, Operation, Review};
 use api::{Fault, Status, Value};
+use delete_options::DeleteOptions;
 use std::sync::Arc;
 use store::{Committed, Entry, Error, Txn};
 

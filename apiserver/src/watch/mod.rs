@@ -61,9 +61,8 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
         }
         Err(other) => return Err(store_failure(&other)),
     };
-    let timeout = Duration::from_secs(
-        options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs()),
-    );
+    let timeout =
+        Duration::from_secs(options.timeout_secs.unwrap_or_else(|| call.server.watch_timeout_secs()));
     let deadline = Instant::now() + timeout;
     let first = first_piece(&call, &mut frames, &selection, &start).await?;
     // From here on a watch costs next to nothing.

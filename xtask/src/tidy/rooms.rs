@@ -29,7 +29,11 @@ const PLAN: [Room; 20] = [
     room("admission", &["api", "kinds", "authz"], 6_500),
     room("openapi", &["api", "kinds"], 3_000),
     room("client", &["stdx", "api", "certs"], 2_000),
-    room("apiserver", &["kinds", "store", "certs", "authn", "authz", "admission", "openapi", "client"], 15_000),
+    room(
+        "apiserver",
+        &["kinds", "store", "certs", "authn", "authz", "admission", "openapi", "client"],
+        15_000,
+    ),
     room("scheduler", &["client"], 6_000),
     room("controllers", &["authz", "client"], 12_000),
     room("kubelet", &["client"], 9_000),
