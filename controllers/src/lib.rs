@@ -5,6 +5,7 @@
 //! resource.
 
 mod authentication_trust;
+mod api_service;
 mod bootstrap;
 mod bootstrap_token;
 mod certificate_approving;

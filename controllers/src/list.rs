@@ -1,7 +1,7 @@
 //! The list of all control loops.
 
 use crate::{
-    Context, Parts, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
+    Context, Parts, api_service, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
     custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
     garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, node_lifecycle, pod_gc,
     replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, token_secret,
@@ -28,6 +28,7 @@ pub const CONTROLLERS: &[Controller] = &[
         part: Parts::ApiServer,
         start: custom_resource_definition::start,
     },
+    Controller { name: "api-service", part: Parts::ApiServer, start: api_service::start },
     Controller { name: "flow-control", part: Parts::ApiServer, start: flow_control::start },
     Controller { name: "authentication-trust", part: Parts::ApiServer, start: authentication_trust::start },
     Controller { name: "legacy-token-tracking", part: Parts::ApiServer, start: legacy_token::start_tracking },

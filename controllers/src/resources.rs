@@ -48,6 +48,7 @@ cluster! {
     nodes: "" "nodes";
     persistent_volumes: "" "persistentvolumes";
     certificate_signing_requests: "certificates.k8s.io" "certificatesigningrequests";
+    api_services: "apiregistration.k8s.io" "apiservices";
     custom_resource_definitions: "apiextensions.k8s.io" "customresourcedefinitions";
     ip_addresses: "networking.k8s.io" "ipaddresses";
     service_cidrs: "networking.k8s.io" "servicecidrs";
