@@ -54,14 +54,16 @@ impl Amounts {
         self.shift(other, -1);
     }
 
+    /// Sums that are too large come round, so that taking away undoes adding.
     fn shift(&mut self, other: &Amounts, sign: i64) {
-        self.milli_cpu += sign * other.milli_cpu;
-        self.memory += sign * other.memory;
-        self.ephemeral_storage += sign * other.ephemeral_storage;
+        let moved = |have: i64, by: i64| have.wrapping_add(by.wrapping_mul(sign));
+        self.milli_cpu = moved(self.milli_cpu, other.milli_cpu);
+        self.memory = moved(self.memory, other.memory);
+        self.ephemeral_storage = moved(self.ephemeral_storage, other.ephemeral_storage);
         for (name, amount) in &other.scalars {
             match self.scalars.iter_mut().find(|(n, _)| n == name) {
-                Some((_, have)) => *have += sign * amount,
-                None => self.scalars.push((name.clone(), sign * amount)),
+                Some((_, have)) => *have = moved(*have, *amount),
+                None => self.scalars.push((name.clone(), moved(0, *amount))),
             }
         }
     }
@@ -75,6 +77,16 @@ pub struct Scored {
 }
 
 impl Scored {
+    pub fn add(&mut self, other: Scored) {
+        self.milli_cpu = self.milli_cpu.wrapping_add(other.milli_cpu);
+        self.memory = self.memory.wrapping_add(other.memory);
+    }
+
+    pub fn sub(&mut self, other: Scored) {
+        self.milli_cpu = self.milli_cpu.wrapping_sub(other.milli_cpu);
+        self.memory = self.memory.wrapping_sub(other.memory);
+    }
+
     pub fn of_pod(pod: &Value) -> Self {
         let mut padded = pod.clone();
         for list in ["containers", "initContainers"] {

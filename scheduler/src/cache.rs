@@ -114,14 +114,20 @@ impl Cache {
         }
     }
 
-    pub fn denominate(&mut self, uid: &str) {
-        if self.snapshot.nominated.is_empty() {
-            return;
-        }
+    /// The pod for which no room is being made any more, if there was some.
+    pub fn denominate(&mut self, uid: &str) -> Option<Arc<Pod>> {
+        let mut found = None;
         self.snapshot.nominated.retain(|_, pods| {
-            pods.retain(|pod| pod.uid != *uid);
+            pods.retain(|pod| {
+                let keep = pod.uid != *uid;
+                if !keep {
+                    found = Some(pod.clone());
+                }
+                keep
+            });
             !pods.is_empty()
         });
+        found
     }
 
     pub fn namespace(&mut self, name: &str, object: Option<&Value>) {

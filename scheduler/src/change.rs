@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Change {
     /// A node came, or differs in something that pods ask for.
     Node { old: Option<Arc<Node>>, new: Arc<Node> },
+    /// A node is gone.
+    NodeGone,
     /// A pod got a node.
     PodPlaced(Arc<Pod>),
     /// A pod on a node has other labels, or asks for less.

@@ -58,8 +58,7 @@ impl Node {
 
     pub fn add(&mut self, pod: Arc<Pod>) {
         self.requested.add(&pod.requests);
-        self.scored.milli_cpu += pod.scored.milli_cpu;
-        self.scored.memory += pod.scored.memory;
+        self.scored.add(pod.scored);
         self.ports.extend(pod.ports.iter().cloned());
         self.with_affinity += usize::from(pod.has_affinity());
         self.pods.push(pod);
@@ -69,8 +68,7 @@ impl Node {
         let Some(at) = self.pods.iter().position(|pod| pod.uid == *uid) else { return };
         let pod = self.pods.swap_remove(at);
         self.requested.sub(&pod.requests);
-        self.scored.milli_cpu -= pod.scored.milli_cpu;
-        self.scored.memory -= pod.scored.memory;
+        self.scored.sub(pod.scored);
         self.with_affinity -= usize::from(pod.has_affinity());
         for port in &pod.ports {
             if let Some(at) = self.ports.iter().position(|p| p == port) {

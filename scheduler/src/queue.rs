@@ -37,8 +37,10 @@ enum Place {
     Active(Rank),
     /// To be tried at this time.
     Backoff(Instant, u64),
+    /// Something went wrong; to be tried at this time and not before.
+    Failed(Instant, u64),
     /// Fits nowhere, since this time; tried last at it.
-    Unschedulable(Instant),
+    Unschedulable(Instant, u64),
     /// Not to be scheduled yet.
     Gated,
     /// Being decided on, or on its way to its node.
@@ -51,6 +53,9 @@ pub struct Queue {
     pods: HashMap<Str, Waiting>,
     active: BTreeMap<Rank, Str>,
     backoff: BTreeMap<(Instant, u64), Str>,
+    failed: BTreeMap<(Instant, u64), Str>,
+    /// Those that fit nowhere, by the time since when.
+    parked: BTreeMap<(Instant, u64), Str>,
     next: u64,
 }
 
@@ -71,7 +76,7 @@ impl Queue {
         let before = std::mem::replace(&mut waiting.pod, pod);
         match waiting.place {
             Place::Gated if !gated => self.activate(&uid, now),
-            Place::Unschedulable(_) if is_news(&before, &waiting.pod) => self.retry(&uid, now),
+            Place::Unschedulable(..) if is_news(&before, &waiting.pod) => self.retry(&uid, now),
             Place::Active(_) if before.priority != waiting.pod.priority => self.activate(&uid, now),
             _ => {}
         }
@@ -102,54 +107,67 @@ impl Queue {
 
     /// When there is something to do although nothing happens.
     pub fn next_wake(&self) -> Option<Instant> {
-        let due = |waiting: &Waiting| match waiting.place {
-            Place::Unschedulable(since) => Some(since + LONGEST_WAIT),
-            _ => None,
+        let failed = self.failed.first_key_value().map(|((at, _), _)| *at);
+        let parked = self.parked.first_key_value().map(|((since, _), _)| *since + LONGEST_WAIT);
+        failed.into_iter().chain(parked).min()
+    }
+
+    /// Tries those whose time has come: after a failure, or after a long wait for a change that may help.
+    pub fn wake(&mut self, now: Instant) {
+        let due = |map: &BTreeMap<(Instant, u64), Str>, patience: Duration| -> Vec<Str> {
+            map.iter().take_while(|((at, _), _)| *at + patience <= now).map(|(_, uid)| uid.clone()).collect()
         };
-        self.pods.values().filter_map(due).min()
+        let mut all = due(&self.backoff, Duration::ZERO);
+        all.extend(due(&self.failed, Duration::ZERO));
+        all.extend(due(&self.parked, LONGEST_WAIT));
+        all.iter().for_each(|uid| self.activate(uid, now));
     }
 
-    fn wake(&mut self, now: Instant) {
-        while let Some(entry) = self.backoff.first_entry().filter(|entry| entry.key().0 <= now) {
-            let uid = entry.remove();
-            self.activate(&uid, now);
+    /// Room is being made for a pod on a node.
+    pub fn nominate(&mut self, uid: &str, node: &Str) {
+        if let Some(waiting) = self.pods.get_mut(uid) {
+            Arc::make_mut(&mut waiting.pod).nominated_node = node.clone();
         }
-    }
-
-    /// Pods that have waited for a change long enough are tried without one.
-    pub fn retry_old(&mut self, now: Instant) {
-        let is_old =
-            |w: &Waiting| matches!(w.place, Place::Unschedulable(since) if since + LONGEST_WAIT <= now);
-        let old: Vec<Str> = self.pods.iter().filter(|(_, w)| is_old(w)).map(|(uid, _)| uid.clone()).collect();
-        old.iter().for_each(|uid| self.activate(uid, now));
     }
 
     /// A pod fits nowhere.
     pub fn park(&mut self, uid: &str, told: &str, plugins: Vec<&'static str>, now: Instant) {
-        if let Some(waiting) = self.pods.get_mut(uid) {
+        self.leave(uid);
+        self.next += 1;
+        let place = (now, self.next);
+        let Some((uid, _)) = self.pods.get_key_value(uid) else { return };
+        self.parked.insert(place, uid.clone());
+        let uid = uid.clone();
+        if let Some(waiting) = self.pods.get_mut(&uid) {
             told.clone_into(&mut waiting.told);
             waiting.plugins = plugins;
-            waiting.place = Place::Unschedulable(now);
+            waiting.place = Place::Unschedulable(place.0, place.1);
         }
     }
 
-    /// Something went wrong on a pod's way to its node: it is tried again after a while.
+    /// Something went wrong on a pod's way to its node: it is tried again after a while, and not before.
     pub fn fail(&mut self, uid: &str, told: &str, now: Instant) {
-        if let Some(waiting) = self.pods.get_mut(uid) {
+        self.leave(uid);
+        self.next += 1;
+        let Some((uid, waiting)) = self.pods.get_key_value(uid) else { return };
+        let place = (now + backoff(waiting.attempts), self.next);
+        let uid = uid.clone();
+        self.failed.insert(place, uid.clone());
+        if let Some(waiting) = self.pods.get_mut(&uid) {
             told.clone_into(&mut waiting.told);
-            self.back_off(uid, now);
+            waiting.place = Place::Failed(place.0, place.1);
         }
     }
 
     /// Something happened: pods that may fare better now are tried again.
     pub fn tell(&mut self, change: &Change, now: Instant) {
-        let helped = |waiting: &Waiting| {
-            let by = |name: &&str| plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
-            matches!(waiting.place, Place::Unschedulable(_))
-                && (waiting.plugins.is_empty() || waiting.plugins.iter().any(by))
+        let helped = |uid: &&Str| {
+            self.pods.get(*uid).is_some_and(|waiting| {
+                let by = |name: &&str| plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
+                waiting.plugins.is_empty() || waiting.plugins.iter().any(by)
+            })
         };
-        let woken: Vec<Str> =
-            self.pods.iter().filter(|(_, w)| helped(w)).map(|(uid, _)| uid.clone()).collect();
+        let woken: Vec<Str> = self.parked.values().filter(helped).cloned().collect();
         woken.iter().for_each(|uid| self.retry(uid, now));
     }
 
@@ -157,7 +175,7 @@ impl Queue {
     fn retry(&mut self, uid: &str, now: Instant) {
         let Some(waiting) = self.pods.get(uid) else { return };
         match waiting.place {
-            Place::Unschedulable(since) if since + backoff(waiting.attempts) > now => {
+            Place::Unschedulable(since, _) if since + backoff(waiting.attempts) > now => {
                 self.back_off(uid, since)
             }
             _ => self.activate(uid, now),
@@ -194,6 +212,8 @@ impl Queue {
         match self.pods.get(uid).map(|waiting| waiting.place) {
             Some(Place::Active(rank)) => drop(self.active.remove(&rank)),
             Some(Place::Backoff(at, number)) => drop(self.backoff.remove(&(at, number))),
+            Some(Place::Failed(at, number)) => drop(self.failed.remove(&(at, number))),
+            Some(Place::Unschedulable(since, number)) => drop(self.parked.remove(&(since, number))),
             _ => {}
         }
     }
@@ -251,7 +271,20 @@ mod tests {
         assert_eq!(names(&mut queue, now), ["a"]);
         queue.park("a", "no room", vec!["NodeResourcesFit"], now);
         assert_eq!(queue.next_wake(), Some(now + LONGEST_WAIT));
-        queue.retry_old(now + LONGEST_WAIT);
+        assert_eq!(names(&mut queue, now + LONGEST_WAIT), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_not_tried_again_at_once_but_a_backoff_may_be_cut_short() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.put(pod("a", 0), "", now);
+        queue.pop(now).unwrap();
+        queue.fail("a", "no server", now);
+        assert!(queue.pop(now).is_none());
+        assert_eq!(queue.next_wake(), Some(now + FIRST_BACKOFF));
+        assert_eq!(names(&mut queue, now + FIRST_BACKOFF), ["a"]);
+        queue.park("a", "no room", Vec::new(), now);
+        queue.tell(&Change::Own, now);
         assert_eq!(names(&mut queue, now), ["a"]);
     }
 

@@ -42,6 +42,8 @@ enum Event {
     Budget(Option<Arc<Value>>, Option<Arc<Value>>),
     /// A pod's binding failed.
     Unbound(Arc<Pod>, String),
+    /// Those that were to make room for a pod did not.
+    Unpreempted(Arc<Pod>, String),
 }
 
 /// Starts a scheduler, which ends with the runtime. `informers` may be shared with others; `client` writes.
@@ -125,7 +127,7 @@ impl Scheduler {
                     Some(event) => self.take(event),
                     None => return,
                 },
-                () = tokio::time::sleep_until(wake) => self.queue.retry_old(Instant::now()),
+                () = tokio::time::sleep_until(wake) => self.queue.wake(Instant::now()),
             }
         }
     }
@@ -140,7 +142,10 @@ impl Scheduler {
                     self.queue.tell(&change, now);
                 }
             }
-            Event::Node(Some(node), None) => self.cache.node_gone(node.str_at(&["metadata", "name"])),
+            Event::Node(Some(node), None) => {
+                self.cache.node_gone(node.str_at(&["metadata", "name"]));
+                self.queue.tell(&Change::NodeGone, now);
+            }
             Event::Namespace(old, new) => {
                 let name = new.as_ref().or(old.as_ref()).map(|n| n.str_at(&["metadata", "name"]).to_owned());
                 self.cache.namespace(&name.unwrap_or_default(), new.as_deref());
@@ -148,6 +153,12 @@ impl Scheduler {
             Event::Selecting(kind, old, new) => self.cache.selection(kind, old.as_deref(), new.as_deref()),
             Event::Budget(old, new) => self.cache.budget(old.as_deref(), new.as_deref()),
             Event::Unbound(pod, why) => self.unbound(&pod, &why, now),
+            Event::Unpreempted(pod, why) => {
+                tracing::warn!(pod = pod.key(), why, "no room is made");
+                self.denominate(&pod.uid, now);
+                self.queue.nominate(&pod.uid, &Str::default());
+                self.queue.fail(&pod.uid, "", now);
+            }
             Event::Node(None, None) => {}
         }
     }
@@ -161,7 +172,7 @@ impl Scheduler {
         let is_over = new.is_none() || matches!(object.str_at(&["status", "phase"]), "Succeeded" | "Failed");
         if is_over {
             self.queue.remove(uid);
-            self.cache.denominate(uid);
+            self.denominate(uid, now);
             if let Some(change) = self.cache.forget(uid) {
                 self.queue.tell(&change, now);
             }
@@ -186,11 +197,18 @@ impl Scheduler {
         let pod = Arc::new(Pod::of(object));
         if !self.names.contains(&pod.scheduler) || pod.is_terminating {
             self.queue.remove(&pod.uid);
-            self.cache.denominate(&pod.uid);
+            self.denominate(&pod.uid, now);
             return;
         }
         self.cache.nominate(&pod, &pod.nominated_node);
         self.queue.put(pod, told(object), now);
+    }
+
+    /// The room that was made for a pod is free for others.
+    fn denominate(&mut self, uid: &str, now: Instant) {
+        if let Some(pod) = self.cache.denominate(uid) {
+            self.queue.tell(&Change::PodGone(pod), now);
+        }
     }
 
     fn schedule(&mut self, waiting: &Waiting) {
@@ -245,6 +263,7 @@ impl Scheduler {
         let nominated = nominated.filter(|node| *node != pod.nominated_node);
         if let Some(node) = &nominated {
             self.cache.nominate(pod, node);
+            self.queue.nominate(&pod.uid, node);
         }
         self.queue.park(&pod.uid, &wait.message, wait.plugins, Instant::now());
         if waiting.told != wait.message || nominated.is_some() || !victims.is_empty() {
@@ -260,12 +279,16 @@ impl Scheduler {
         nominated: Option<Str>,
         victims: Vec<Arc<Pod>>,
     ) {
-        let (teller, writes) = (self.teller.clone(), self.writes.clone());
+        let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
         tokio::spawn(async move {
             let _turn = writes.acquire().await;
             teller.condition(&pod, reason, &message, nominated.as_deref()).await;
+            let node = nominated.as_deref().unwrap_or(&pod.nominated_node);
             for victim in &victims {
-                teller.preempt(victim, &pod, nominated.as_deref().unwrap_or(&pod.nominated_node)).await;
+                if let Err(error) = teller.preempt(victim, &pod, node).await {
+                    drop(sender.send(Event::Unpreempted(pod, error.to_string())));
+                    return;
+                }
             }
         });
     }

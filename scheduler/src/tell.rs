@@ -63,9 +63,12 @@ impl Teller {
     }
 
     /// Makes a pod leave for another.
-    pub async fn preempt(&self, victim: &Pod, preemptor: &Pod, node: &str) {
+    ///
+    /// # Errors
+    /// When it does not go. One that is gone already is none.
+    pub async fn preempt(&self, victim: &Pod, preemptor: &Pod, node: &str) -> Result<(), Error> {
         if victim.is_terminating {
-            return;
+            return Ok(());
         }
         let message = format!("{}: preempting to accommodate a higher priority pod", preemptor.scheduler);
         let condition = tree!({
@@ -73,16 +76,14 @@ impl Teller {
             "lastTransitionTime": (self.clock.now().rfc3339())
         });
         self.patch(victim, tree!({"conditions": [(condition)]})).await;
-        let gone =
-            self.client.delete(&resources::pods(), &victim.namespace, &victim.name, &Value::Null).await;
-        if let Err(error) = gone.map(drop)
-            && !error.is_not_found()
-        {
-            tracing::warn!(pod = victim.key(), %error, "a pod cannot be preempted");
-            return;
+        let options = tree!({"preconditions": {"uid": (victim.uid.clone())}});
+        match self.client.delete(&resources::pods(), &victim.namespace, &victim.name, &options).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
+            gone => drop(gone?),
         }
         let note = format!("Preempted by pod {} on node {node}", preemptor.uid);
         self.event(victim, Some(preemptor), "Normal", "Preempted", "Preempting", &note).await;
+        Ok(())
     }
 
     async fn event(

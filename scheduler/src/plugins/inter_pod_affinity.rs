@@ -99,7 +99,7 @@ impl Plugin for InterPodAffinity {
             Change::PodGone(other) => dreads(other),
             Change::PodChanged { old, new } => (!wants(old) && wants(new)) || (dreads(old) && !dreads(new)),
             Change::Node { .. } => change.of_node(|old, new| old.labels != new.labels),
-            Change::Storage => false,
+            Change::NodeGone | Change::Storage => false,
         }
     }
 }

@@ -26,8 +26,8 @@ impl Plugin for NodeResourcesBalancedAllocation {
             let (has, used) = (&node.allocatable, &node.requested);
             let before = balance([(used.milli_cpu, has.milli_cpu), (used.memory, has.memory)]);
             let after = balance([
-                (used.milli_cpu + asked.milli_cpu, has.milli_cpu),
-                (used.memory + asked.memory, has.memory),
+                (used.milli_cpu.saturating_add(asked.milli_cpu), has.milli_cpu),
+                (used.memory.saturating_add(asked.memory), has.memory),
             ]);
             MOST / 2 + (MOST / 2 + after - before) / 2
         };

@@ -53,7 +53,7 @@ fn fits(asked: &Amounts, node: &Node) -> Result<(), Rejection> {
         reasons.push("Too many pods".into());
     }
     let mut check = |reason: &dyn Fn() -> Cow<'static, str>, asked: i64, has: i64, used: i64| {
-        if asked > 0 && asked > has - used {
+        if asked > 0 && asked > has.saturating_sub(used) {
             reasons.push(reason());
             is_final |= asked > has;
         }
@@ -77,10 +77,14 @@ fn could_fit(asked: &Amounts, node: &Node) -> bool {
 }
 
 fn least_allocated(pod: &Pod, node: &Node) -> i64 {
-    let left = |has: i64, used: i64| if used > has { 0 } else { (has - used) * MOST / has };
+    let left = |has: i64, used: i64| match used > has {
+        true => 0,
+        false => i64::try_from((i128::from(has) - i128::from(used)) * i128::from(MOST) / i128::from(has))
+            .unwrap_or(MOST),
+    };
     let parts = [
-        (node.allocatable.milli_cpu, node.scored.milli_cpu + pod.scored.milli_cpu),
-        (node.allocatable.memory, node.scored.memory + pod.scored.memory),
+        (node.allocatable.milli_cpu, node.scored.milli_cpu.saturating_add(pod.scored.milli_cpu)),
+        (node.allocatable.memory, node.scored.memory.saturating_add(pod.scored.memory)),
     ];
     let there = parts.iter().filter(|(has, _)| *has > 0);
     let (sum, count) = there.fold((0, 0), |(sum, n), (has, used)| (sum + left(*has, *used), n + 1));

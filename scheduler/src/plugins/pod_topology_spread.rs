@@ -65,7 +65,7 @@ impl Plugin for PodTopologySpread {
                 && pod.spread.iter().any(|c| c.selector.matches(Some(&other.labels)))
         };
         match change {
-            Change::Own | Change::Node { .. } => true,
+            Change::Own | Change::Node { .. } | Change::NodeGone => true,
             Change::PodPlaced(other) | Change::PodGone(other) => concerns(other),
             Change::PodChanged { old, new } => concerns(old) != concerns(new),
             Change::Storage => false,
