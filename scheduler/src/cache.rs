@@ -110,14 +110,17 @@ impl Cache {
     pub fn nominate(&mut self, pod: &Arc<Pod>, node: &Str) {
         self.denominate(&pod.uid);
         if !node.is_empty() {
-            self.snapshot.nominated.entry(node.clone()).or_default().push(pod.clone());
+            Arc::make_mut(&mut self.snapshot.nominated).entry(node.clone()).or_default().push(pod.clone());
         }
     }
 
     /// The pod for which no room is being made any more, if there was some.
     pub fn denominate(&mut self, uid: &str) -> Option<Arc<Pod>> {
+        if self.snapshot.nominated.is_empty() {
+            return None;
+        }
         let mut found = None;
-        self.snapshot.nominated.retain(|_, pods| {
+        Arc::make_mut(&mut self.snapshot.nominated).retain(|_, pods| {
             pods.retain(|pod| {
                 let keep = pod.uid != *uid;
                 if !keep {
@@ -131,12 +134,13 @@ impl Cache {
     }
 
     pub fn namespace(&mut self, name: &str, object: Option<&Value>) {
+        let namespaces = Arc::make_mut(&mut self.snapshot.namespaces);
         match object {
             Some(object) => {
                 let labels = object.map_at(&["metadata", "labels"]).cloned().unwrap_or_default();
-                self.snapshot.namespaces.insert(name.into(), labels);
+                namespaces.insert(name.into(), labels);
             }
-            None => drop(self.snapshot.namespaces.remove(name)),
+            None => drop(namespaces.remove(name)),
         }
     }
 
@@ -144,8 +148,9 @@ impl Cache {
     pub fn selection(&mut self, kind: (&str, &str), old: Option<&Value>, new: Option<&Value>) {
         let Some(object) = new.or(old) else { return };
         let name = object.str_at(&["metadata", "name"]);
-        let all =
-            self.snapshot.selections.entry(object.str_at(&["metadata", "namespace"]).into()).or_default();
+        let all = Arc::make_mut(&mut self.snapshot.selections)
+            .entry(object.str_at(&["metadata", "namespace"]).into())
+            .or_default();
         all.retain(|s| s.name != *name || s.kind.1 != *kind.1 || s.kind.0 != *kind.0);
         if let Some(object) = new {
             let selector = selector(object.at(&["spec", "selector"]));

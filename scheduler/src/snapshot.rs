@@ -12,16 +12,16 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Snapshot {
     nodes: Vec<Arc<Node>>,
-    places: HashMap<Str, usize>,
+    places: Arc<HashMap<Str, usize>>,
     generation: u64,
     /// Labels of namespaces.
-    pub namespaces: HashMap<Str, Map>,
+    pub namespaces: Arc<HashMap<Str, Map>>,
     /// What controllers and services select, by namespace: for spreading pods that say nothing.
-    pub selections: HashMap<Str, Vec<Selection>>,
+    pub selections: Arc<HashMap<Str, Vec<Selection>>>,
     /// Pods for which room is being made, by node.
-    pub nominated: HashMap<Str, Vec<Arc<Pod>>>,
+    pub nominated: Arc<HashMap<Str, Vec<Arc<Pod>>>>,
     /// On how many nodes an image is.
-    images: HashMap<Str, usize>,
+    images: Arc<HashMap<Str, usize>>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -73,7 +73,7 @@ impl Snapshot {
         let place = match self.places.get(name) {
             Some(place) => *place,
             None => {
-                self.places.insert(name.into(), self.nodes.len());
+                Arc::make_mut(&mut self.places).insert(name.into(), self.nodes.len());
                 self.nodes.push(Arc::new(Node::unknown(name)));
                 self.nodes.len() - 1
             }
@@ -81,10 +81,11 @@ impl Snapshot {
         self.generation += 1;
         let node = Arc::make_mut(&mut self.nodes[place]);
         node.generation = self.generation;
-        node.images.keys().for_each(|image| uncount(&mut self.images, image));
+        let images = Arc::make_mut(&mut self.images);
+        node.images.keys().for_each(|image| uncount(images, image));
         change(node);
         for image in node.images.keys() {
-            *self.images.entry(image.clone()).or_default() += 1;
+            *images.entry(image.clone()).or_default() += 1;
         }
     }
 
@@ -99,10 +100,12 @@ impl Snapshot {
 
     /// Takes a node out.
     pub fn drop_node(&mut self, name: &str) {
-        let Some(place) = self.places.remove(name) else { return };
+        let places = Arc::make_mut(&mut self.places);
+        let Some(place) = places.remove(name) else { return };
+        places.values_mut().filter(|p| **p > place).for_each(|p| *p -= 1);
         let node = self.nodes.remove(place);
-        node.images.keys().for_each(|image| uncount(&mut self.images, image));
-        self.places.values_mut().filter(|p| **p > place).for_each(|p| *p -= 1);
+        let images = Arc::make_mut(&mut self.images);
+        node.images.keys().for_each(|image| uncount(images, image));
     }
 
     /// The part of all nodes that have an image.
@@ -209,7 +212,7 @@ mod tests {
             selection(("v1", "Service"), "s", "app=web"),
             selection(("apps/v1", "ReplicaSet"), "r", "x=y"),
         ];
-        snapshot.selections.insert("a".into(), all);
+        Arc::make_mut(&mut snapshot.selections).insert("a".into(), all);
         let selector = snapshot.default_selector(&pod("p")).unwrap();
         assert_eq!(selector.requirements().len(), 1);
     }

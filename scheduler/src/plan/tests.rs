@@ -171,7 +171,7 @@ fn room_made_for_one_is_not_given_to_a_lesser_one() {
     let big = |name: &str, priority: i64| {
         pod(name, tree!({"priority": priority, "containers": [{"resources": {"requests": {"cpu": "3"}}}]}))
     };
-    snapshot.nominated.insert("a".into(), vec![Arc::new(big("first", 10))]);
+    Arc::make_mut(&mut snapshot.nominated).insert("a".into(), vec![Arc::new(big("first", 10))]);
     assert!(decide(&snapshot, &big("p", 1)).is_err());
     assert_eq!(decide(&snapshot, &big("p", 11)).unwrap(), "a");
 }
