@@ -8,6 +8,7 @@ use api::{Value, json};
 use authn::Caller;
 use authn::webhook::Webhook;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use stdx::{Clock, Time};
 
@@ -16,6 +17,8 @@ const GROUP: &str = "authorization.k8s.io";
 const REMEMBERED: usize = 8192;
 /// Requests with longer names than this are never remembered: their sender may make up many.
 const MAX_REMEMBERED_BYTES: usize = 10_000;
+/// The same for all of the question: the caller's groups and extra, and selectors.
+const MAX_REMEMBERED_QUESTION_BYTES: usize = 64 * 1024;
 
 /// See `Mode::Webhook`.
 pub(crate) struct WebhookAuthority {
@@ -25,11 +28,14 @@ pub(crate) struct WebhookAuthority {
     memory: Mutex<Memory>,
 }
 
+/// The digest of a question: what is remembered takes the same room whatever was asked.
+type Key = [u8; 32];
+
 /// Decisions by what was asked, the oldest first to go.
 #[derive(Default)]
 struct Memory {
-    decisions: HashMap<Vec<u8>, (Decision, Time)>,
-    order: VecDeque<Vec<u8>>,
+    decisions: HashMap<Key, (Decision, Time)>,
+    order: VecDeque<Key>,
 }
 
 impl WebhookAuthority {
@@ -46,14 +52,15 @@ impl WebhookAuthority {
             Ok(false) => return Decision::NoOpinion(Reason::NONE),
             Err(why) => return self.on_error(&why),
         }
-        let key = json::to_vec(&spec);
-        if let Some(decision) = self.memory.lock().get(&key, self.clock.now()) {
+        let key = key(&spec, asked);
+        let known = key.and_then(|key| self.memory.lock().get(&key, self.clock.now()));
+        if let Some(decision) = known {
             return decision;
         }
         match self.webhook.review(spec).await {
             Ok(status) => {
                 let decision = decision(&status);
-                self.remember(key, &decision, &status, asked);
+                self.remember(key, &decision, &status);
                 decision
             }
             Err(why) => {
@@ -68,10 +75,11 @@ impl WebhookAuthority {
         if self.mode.deny_on_error { Decision::Deny(reason) } else { Decision::NoOpinion(reason) }
     }
 
-    fn remember(&self, key: Vec<u8>, decision: &Decision, status: &Value, asked: &Attributes) {
+    fn remember(&self, key: Option<Key>, decision: &Decision, status: &Value) {
+        let Some(key) = key else { return };
         let allowed = status.bool_at(&["allowed"]);
         let ttl = if allowed { self.mode.authorized_ttl } else { self.mode.unauthorized_ttl };
-        if !ttl.is_zero() && size(asked) < MAX_REMEMBERED_BYTES {
+        if !ttl.is_zero() {
             self.memory.lock().set(key, decision.clone(), self.clock.now().plus(ttl));
         }
     }
@@ -93,13 +101,13 @@ impl Authority for WebhookAuthority {
 }
 
 impl Memory {
-    fn get(&self, key: &[u8], now: Time) -> Option<Decision> {
+    fn get(&self, key: &Key, now: Time) -> Option<Decision> {
         let (decision, until) = self.decisions.get(key)?;
         (now < *until).then(|| decision.clone())
     }
 
-    fn set(&mut self, key: Vec<u8>, decision: Decision, until: Time) {
-        if self.decisions.insert(key.clone(), (decision, until)).is_none() {
+    fn set(&mut self, key: Key, decision: Decision, until: Time) {
+        if self.decisions.insert(key, (decision, until)).is_none() {
             self.order.push_back(key);
         }
         while self.order.len() > REMEMBERED {
@@ -247,6 +255,15 @@ fn requirement(key: &str, operator: &str, values: Vec<Value>) -> Value {
         requirement.set(&["values"], values);
     }
     requirement
+}
+
+/// What a question is remembered by; `None` when it is too long.
+fn key(spec: &Value, asked: &Attributes) -> Option<Key> {
+    if size(asked) >= MAX_REMEMBERED_BYTES {
+        return None;
+    }
+    let text = json::to_vec(spec);
+    (text.len() < MAX_REMEMBERED_QUESTION_BYTES).then(|| Sha256::digest(text).into())
 }
 
 /// Bytes of what the caller chose.

@@ -28,7 +28,10 @@ pub fn node_name<'a>(user: &'a str, groups: &[String]) -> Option<&'a str> {
     user.strip_prefix(USER_PREFIX).filter(|_| groups.iter().any(|group| group == GROUP))
 }
 
-struct Node {
+struct Node(Arc<Following>);
+
+/// The graph, and how it comes to be.
+struct Following {
     reader: Arc<dyn Reader>,
     graph: Arc<RwLock<Graph>>,
     /// Set once the graph is that of the cluster.
@@ -38,7 +41,9 @@ struct Node {
 /// See `AUTHORITIES`.
 #[allow(clippy::unnecessary_wraps)] // the shape of every authority's maker
 pub(crate) fn make(settings: &Settings) -> Result<Box<dyn Authority>, String> {
-    Ok(Box::new(Node { reader: settings.reader.clone(), graph: Arc::default(), followed: OnceCell::new() }))
+    let following =
+        Following { reader: settings.reader.clone(), graph: Arc::default(), followed: OnceCell::new() };
+    Ok(Box::new(Node(Arc::new(following))))
 }
 
 impl Authority for Node {
@@ -54,11 +59,11 @@ impl Authority for Node {
             let why = format!("unknown node for user {}", api::quote(caller.name()));
             return Ruling::Now(Decision::NoOpinion(why.into()));
         }
-        if self.followed.initialized() {
+        if self.0.followed.initialized() {
             return Ruling::Now(self.judge(node, asked));
         }
         Ruling::Later(Box::pin(async move {
-            self.followed.get_or_init(|| follow::follow(&*self.reader, &self.graph)).await;
+            self.0.clone().begin().await;
             self.judge(node, asked)
         }))
     }
@@ -68,6 +73,19 @@ impl Authority for Node {
         node_name(caller.name(), caller.groups())?;
         let errors = vec!["node authorizer does not support user rule resolution".to_owned()];
         Some(Rules { errors, incomplete: true, ..Rules::default() })
+    }
+}
+
+impl Following {
+    /// Returns once the graph is that of the cluster. It gets there even when whoever asked goes away meanwhile:
+    /// what was followed halfway would be followed twice by the next.
+    async fn begin(self: Arc<Self>) {
+        let work = tokio::spawn(async move {
+            self.followed.get_or_init(|| follow::follow(&*self.reader, &self.graph)).await;
+        });
+        if let Err(why) = work.await {
+            tracing::error!("what concerns nodes cannot be followed: {why}");
+        }
     }
 }
 
@@ -84,7 +102,7 @@ impl Node {
         if asked.name.is_empty() {
             return Decision::NoOpinion("No Object name found".into());
         }
-        if self.graph.read().leads_to(sort, &asked.namespace, &asked.name, node) {
+        if self.0.graph.read().leads_to(sort, &asked.namespace, &asked.name, node) {
             Decision::Allow(Reason::NONE)
         } else {
             Decision::NoOpinion(Reason::lazy(Arc::new(Unrelated(node.to_owned()))))

@@ -38,7 +38,7 @@ impl Reader for Cluster {
         let all = self.objects.iter().filter(|(r, _)| *r == resource).map(|(_, o)| o.clone()).collect();
         follow(Followed::All(all));
         self.followers.lock().push((resource, follow));
-        Box::pin(std::future::ready(()))
+        Box::pin(tokio::task::yield_now())
     }
 }
 
@@ -209,4 +209,18 @@ async fn what_a_node_may_read_changes_with_the_cluster() {
     assert!(ask(&*authority, "system:node:n", &secret).await.is_err());
     cluster.tell("persistentvolumes", &Followed::All(Vec::new()));
     assert!(ask(&*authority, "system:node:n", &asked("get", "persistentvolumes", "v")).await.is_err());
+}
+
+#[tokio::test]
+async fn who_goes_away_while_the_cluster_is_read_leaves_one_that_reads_it() {
+    let cluster = cluster();
+    let authority = authority(&cluster);
+    let secret = asked("get", "secrets", "a/s");
+    tokio::select! {
+        biased;
+        _ = ask(&*authority, "system:node:n", &secret) => panic!("decided before the cluster was read"),
+        () = tokio::task::yield_now() => {}
+    }
+    assert_eq!(ask(&*authority, "system:node:n", &secret).await, Ok(()));
+    assert_eq!(cluster.followers.lock().len(), 4, "each kind once");
 }

@@ -139,14 +139,21 @@ async fn long_questions_are_not_remembered_and_zero_remembers_nothing() {
     let remembers = authority(&hook, &clock(), |_| ());
     let long = Attributes::path("get", &"x".repeat(MAX_REMEMBERED_BYTES));
     let forgets = authority(&hook, &clock(), |mode| mode.authorized_ttl = Duration::ZERO);
+    let groups = vec!["g".repeat(MAX_REMEMBERED_QUESTION_BYTES)];
+    let popular = hypothetical("joe", "", groups, Vec::new());
     for _ in 0..2 {
         ask(&remembers, &jane(), &long).await;
+        ask(&remembers, &popular, &list_pods()).await;
         ask(&forgets, &jane(), &list_pods()).await;
     }
-    assert_eq!(hook.asked.lock().len(), 4);
+    assert_eq!(hook.asked.lock().len(), 6);
     let mut memory = Memory::default();
     for at in 0..(REMEMBERED + 10) {
-        memory.set(at.to_be_bytes().to_vec(), Decision::NoOpinion(Reason::NONE), Time::from_secs(1));
+        memory.set(
+            Sha256::digest(at.to_be_bytes()).into(),
+            Decision::NoOpinion(Reason::NONE),
+            Time::from_secs(1),
+        );
     }
     assert_eq!((memory.decisions.len(), memory.order.len()), (REMEMBERED, REMEMBERED));
 }
