@@ -5,7 +5,7 @@ use crate::door::HeaderView;
 use crate::server::Server;
 use api::{Later, Status};
 use authn::{Asked, Caller, Impersonated, Judge};
-use authz::{Attributes, Decision};
+use authz::{Attributes, Decision, Reason};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// How a token among the subprotocols of a WebSocket begins.
@@ -86,7 +86,7 @@ impl Judge for Authorities<'_> {
             match self.server.authorizer.decide(caller, &attributes).await {
                 Decision::Allow(_) => Ok(()),
                 Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-                    Err(attributes.forbidden(caller.name(), &reason.to_string()))
+                    Err(attributes.forbidden(caller.name(), &why(&reason)))
                 }
             }
         })
@@ -97,9 +97,30 @@ impl Judge for Authorities<'_> {
     }
 }
 
+/// What is said of a refusal: what went wrong, then the reason.
+fn why(reason: &Reason) -> String {
+    match (reason.error(), reason.is_empty()) {
+        (Some(error), true) => error.to_owned(),
+        (Some(error), false) => format!("{error}: {reason}"),
+        (None, _) => reason.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_says_what_went_wrong_before_its_reason() {
+        for (reason, said) in [
+            (Reason::NONE, ""),
+            (Reason::from("no rule"), "no rule"),
+            (Reason::NONE.with_error("no answer"), "no answer"),
+            (Reason::from("no rule").with_error("no answer"), "no answer: no rule"),
+        ] {
+            assert_eq!(why(&reason), said);
+        }
+    }
 
     #[test]
     fn a_token_is_taken_from_the_protocols_of_a_web_socket() {

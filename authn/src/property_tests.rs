@@ -1,7 +1,10 @@
 //! Whatever comes in, nothing panics, and what is written comes back.
 
+use crate::impersonate::service_account;
 use crate::jwt::{BASE64, Jwt};
-use crate::{Asked, Caller, Headers, Impersonation, Judge, PublicKey, StaticTokens};
+use crate::{
+    AUTHENTICATED, Asked, Caller, Headers, Impersonation, Judge, PublicKey, StaticTokens, UNAUTHENTICATED,
+};
 use api::{Later, Status};
 use base64::Engine;
 use proptest::prelude::*;
@@ -25,12 +28,22 @@ impl Headers for Sent {
     }
 }
 
-/// Says yes, or no, to everything.
-struct Always(bool);
+/// To what no is said; all else is allowed.
+#[derive(Clone, Copy)]
+enum Not {
+    Anything,
+    Nothing,
+    Resource(&'static str),
+}
 
-impl Judge for Always {
+impl Judge for Not {
     fn may<'a>(&'a self, caller: &'a Caller, asked: Asked<'a>) -> Later<'a, Result<(), Status>> {
-        let answer = if self.0 { Ok(()) } else { Err(self.refusal(caller, asked, "")) };
+        let no = match (self, asked) {
+            (Not::Anything, _) => true,
+            (Not::Resource(not), Asked::Part { resource, .. }) => *not == resource,
+            (Not::Nothing | Not::Resource(_), _) => false,
+        };
+        let answer = if no { Err(self.refusal(caller, asked, "")) } else { Ok(()) };
         Box::pin(std::future::ready(answer))
     }
 
@@ -53,16 +66,48 @@ fn headers() -> impl Strategy<Value = Sent> {
     prop::collection::vec((name, value), 0..8).prop_map(Sent)
 }
 
-fn act(sent: &Sent, yes: bool) -> Result<Option<crate::Impersonated>, Status> {
+fn act(sent: &Sent, judge: Not) -> Result<Option<crate::Impersonated>, Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let caller = Caller::new("jane", Vec::new()).authenticated();
-    runtime.block_on(async { Impersonation::default().act(&caller, sent, &Always(yes)).await })
+    runtime.block_on(async { Impersonation::default().act(&caller, sent, &judge).await })
+}
+
+/// The groups that a caller of this name is in without being asked for.
+fn fixed_groups(name: &str) -> Vec<String> {
+    let mut groups = vec![AUTHENTICATED.to_owned(), UNAUTHENTICATED.to_owned()];
+    if let Some((namespace, _)) = service_account(name) {
+        groups.push("system:serviceaccounts".to_owned());
+        groups.push(format!("system:serviceaccounts:{namespace}"));
+    }
+    if name.starts_with("system:node:") {
+        groups.push("system:nodes".to_owned());
+    }
+    groups
 }
 
 proptest! {
     #[test]
+    fn nobody_gets_a_part_of_another_that_is_not_allowed(
+        sent in headers(),
+        name in prop_oneof!["[a-z]{1,5}", "system:node:n", "system:serviceaccount:n:s"],
+        part in prop::sample::select(vec!["groups", "uids", "userextras"]),
+    ) {
+        let mut sent = sent;
+        sent.0.insert(0, ("impersonate-user".to_owned(), name.into_bytes()));
+        if let Ok(Some(other)) = act(&sent, Not::Resource(part)) {
+            let other = other.caller;
+            let fixed = fixed_groups(other.name());
+            match part {
+                "groups" => prop_assert!(other.groups().iter().all(|g| fixed.contains(g)), "{other:?}"),
+                "uids" => prop_assert_eq!(other.uid(), ""),
+                _ => prop_assert!(other.extra().is_empty(), "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn nobody_becomes_another_when_nothing_is_allowed(sent in headers()) {
-        match act(&sent, false) {
+        match act(&sent, Not::Anything) {
             Ok(None) => prop_assert!(sent.0.iter().all(|(name, value)| !name.starts_with("impersonate-extra-")
                 && name != "impersonate-group" && value.is_empty())),
             Ok(Some(other)) => prop_assert!(false, "{other:?}"),
@@ -72,7 +117,7 @@ proptest! {
 
     #[test]
     fn who_may_do_all_becomes_the_user_that_is_named(sent in headers()) {
-        if let Ok(Some(other)) = act(&sent, true) {
+        if let Ok(Some(other)) = act(&sent, Not::Nothing) {
             let named = String::from_utf8_lossy(sent.first("impersonate-user").unwrap_or_default());
             prop_assert_eq!(other.caller.name(), &*named);
         }

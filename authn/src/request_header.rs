@@ -237,6 +237,9 @@ mod tests {
         let world = world(&ca, &["front-proxy-client"]);
         assert!(world.authenticate(&peer(&ca, "jane"), &sent(), "/").await.is_err());
         assert!(world.authenticate(&peer(&stranger, "front-proxy-client"), &sent(), "/").await.is_err());
+        let ended = Authority::new("front-proxy-ca", Time::from_secs(0)).unwrap();
+        let proxy = peer(&ended, "front-proxy-client");
+        assert!(self::world(&ended, &[]).authenticate(&proxy, &sent(), "/").await.is_err());
         let nobody = world.authenticate(&Peer::default(), &sent(), "/").await.unwrap();
         assert!(nobody.is_anonymous());
         let silent = world.authenticate(&peer(&ca, "front-proxy-client"), &(), "/").await.unwrap();

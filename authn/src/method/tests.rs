@@ -5,6 +5,7 @@ use crate::{ANONYMOUS, AUTHENTICATED, Headers, Peer, UNAUTHENTICATED, in_process
 use certs::Authority;
 use std::time::Duration;
 use stdx::Time;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 const NOW: Time = Time::from_secs(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -117,6 +118,32 @@ async fn a_certificate_that_starts_later_is_refused_until_then() {
     assert!(world.ask(&peer, &()).await.is_err());
     world.clock.advance(HOUR);
     assert_eq!(world.ask(&peer, &()).await.unwrap().name(), "jane");
+}
+
+#[tokio::test]
+async fn a_ca_is_trusted_only_while_it_is_valid() {
+    let (world, century) = (world(true), HOUR * 24 * 36525);
+    let of = |ca: &Authority| {
+        let made = ca.issue_client("jane", &[], NOW, century).unwrap();
+        Peer::new(vec![made.certificate_der.into()], None)
+    };
+    let der = |ca: &Authority| ca.certificate_der().to_vec().into();
+    let later = Authority::new("later", NOW.plus(HOUR * 24)).unwrap();
+    world.cas.replace(&[der(&world.ca), der(&later)]).unwrap();
+    let (open, early) = (of(&world.ca), of(&later));
+    assert_eq!(world.ask(&open, &()).await.unwrap().name(), "jane");
+    assert!(world.ask(&early, &()).await.is_err(), "not valid yet");
+    world.clock.advance(HOUR * 24);
+    assert_eq!(world.ask(&early, &()).await.unwrap().name(), "jane");
+    let (_, read) = X509Certificate::from_der(world.ca.certificate_der()).unwrap();
+    let left = read.validity().not_after.timestamp() - NOW.plus(HOUR * 24).secs;
+    world.clock.advance(Duration::from_secs(left.unsigned_abs()));
+    assert!(world.ask(&open, &()).await.is_ok(), "its last second");
+    world.clock.advance(Duration::from_secs(1));
+    for ended in [open, of(&world.ca)] {
+        assert!(world.ask(&ended, &()).await.is_err(), "over, also on a connection that is open");
+    }
+    assert!(world.ask(&early, &()).await.is_ok(), "the other CA goes on");
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ impl TokenCache {
                 _ => shelf.flights.entry(key).or_default().clone(),
             }
         };
-        let landing = Landing { cache: self, key, flight };
-        let verdict = landing.flight.get_or_init(ask).await.clone();
+        let mut landing = Landing { cache: self, key, flight: None };
+        let verdict = landing.flight.insert(flight).get_or_init(ask).await.clone();
         self.keep(key, &verdict);
         verdict
     }
@@ -95,14 +95,16 @@ impl TokenCache {
 struct Landing<'a> {
     cache: &'a TokenCache,
     key: Key,
-    flight: Flight,
+    flight: Option<Flight>,
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         let mut shelf = self.cache.shelf.lock();
-        // The map and this one hold it: nobody else waits.
-        if self.flight.initialized() || Arc::strong_count(&self.flight) <= 2 {
+        // Within the lock, as it was taken: so whoever is last finds the map to be the only one that holds it.
+        drop(self.flight.take());
+        let over = |flight: &Flight| flight.initialized() || Arc::strong_count(flight) == 1;
+        if shelf.flights.get(&self.key).is_some_and(over) {
             shelf.flights.remove(&self.key);
         }
     }
@@ -186,5 +188,27 @@ mod tests {
         assert!(never.await.is_err());
         assert!(cache.shelf.lock().flights.is_empty());
         assert_eq!(cache.judge("t", &[], async || known("b")).await, known("b"));
+    }
+
+    #[test]
+    fn two_who_give_up_at_the_same_moment_leave_nothing_behind() {
+        let (cache, _) = cache(4);
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let mut waits = Box::pin(cache.judge("t", &[], std::future::pending));
+                        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+                        assert!(waits.as_mut().poll(&mut nobody).is_pending());
+                        start.wait();
+                        drop(waits);
+                        start.wait();
+                        assert!(cache.shelf.lock().flights.is_empty());
+                        start.wait();
+                    }
+                });
+            }
+        });
     }
 }
