@@ -104,15 +104,16 @@ impl Store {
 
     /// The latest value of a key: everything committed before the call, by anybody, is seen.
     pub async fn get(&self, key: &Key) -> Result<Option<Arc<Entry>>, Error> {
-        match self.engine.read(key) {
-            None => Ok(self.index.get(key)),
-            Some(read) => read.await,
-        }
+        let found = match self.engine.read(key) {
+            None => self.index.get(key),
+            Some(read) => read.await?,
+        };
+        Ok(found.map(|entry| self.opened(entry)))
     }
 
     /// The value of a key as the index has it; over etcd it may be some moments old.
     pub async fn get_stale(&self, key: &Key) -> Result<Option<Arc<Entry>>, Error> {
-        Ok(self.space(&key.space).await?.get(&key.rest))
+        Ok(self.space(&key.space).await?.get(&key.rest).map(|entry| self.opened(entry)))
     }
 
     /// A list from the index. For one that shows everything committed before the call, `sync` first.
@@ -120,7 +121,12 @@ impl Store {
     /// At an older revision it is exact, or `Compacted`; at one not reached yet it is `FutureRevision`
     /// (`wait_for` first).
     pub async fn list(&self, space: &Space, query: &ListQuery) -> Result<Page, Error> {
-        self.space(space).await?.list(query)
+        let mut page = self.space(space).await?.list(query)?;
+        if self.sealing.is_some() {
+            let broken = page.entries.iter_mut().filter(|entry| entry.fault().is_some());
+            broken.for_each(|entry| *entry = self.opened(entry.clone()));
+        }
+        Ok(page)
     }
 
     /// Does all of it at one revision, or, when a compare does not hold, nothing (`Conflict`). Returns once it
@@ -203,6 +209,15 @@ impl Store {
     /// The same for one space; nothing as long as nobody has asked for anything in it.
     pub fn stats_of(&self, space: &Space) -> Option<SpaceStats> {
         self.index.find(space).map(|space| space.stats())
+    }
+
+    /// The entry, and where it could not be opened so far, opened if that is possible now; the index keeps it.
+    fn opened(&self, entry: Arc<Entry>) -> Arc<Entry> {
+        let Some(opened) = entry.reopened(&self.sealing) else { return entry };
+        match self.index.find(&entry.key.space) {
+            Some(space) => space.heal(opened),
+            None => opened,
+        }
     }
 
     async fn space(&self, space: &Space) -> Result<Arc<SpaceIndex>, Error> {

@@ -1,7 +1,7 @@
 //! How values rest where an engine keeps them: as they are, or sealed by the store's owner, who may not want the
 //! keeper to read them. The index always shows what was put in; what rests sealed is opened when it comes in.
 
-use crate::entry::Entry;
+use crate::entry::{Attachment, Entry};
 use crate::key::Key;
 use bytes::Bytes;
 use std::fmt;
@@ -55,5 +55,19 @@ impl Entry {
             Ok(Some(plain)) => self.kept = Some(Kept::sealed(std::mem::replace(&mut self.value, plain))),
             Err(fault) => self.kept = Some(Box::new(Kept { bytes: self.value.clone(), fault: Some(fault) })),
         }
+    }
+
+    /// Tries again to open what could not be opened: the keys may have come meanwhile. Nothing when it fails as before.
+    pub(crate) fn reopened(&self, sealing: &Sealing) -> Option<Arc<Entry>> {
+        let (fault, _) = (self.fault()?, sealing.as_ref()?);
+        let mut entry = Entry {
+            key: self.key.clone(),
+            value: self.at_rest().clone(),
+            ext: Attachment::new(),
+            kept: None,
+            ..*self
+        };
+        entry.open(sealing);
+        (entry.fault() != Some(fault)).then(|| Arc::new(entry))
     }
 }

@@ -8,6 +8,7 @@ mod engines;
 use bytes::Bytes;
 use engines::{Engine, EtcdServer};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use store::{Entry, Error, Key, ListQuery, Seal, Space, Store, StoreConfig, Txn};
 
 const SECRET: &[u8] = b"the plain text of a secret";
@@ -108,6 +109,64 @@ async fn the_embedded_engine_keeps_no_plain_text() {
         assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET));
     }
     assert!(read > SECRET.len());
+    store.close().await.unwrap();
+}
+
+/// A mirror whose mark may change while it is used.
+#[derive(Debug, Default)]
+struct Changing {
+    mark: AtomicU8,
+    opens: AtomicUsize,
+}
+
+impl Changing {
+    fn now(&self) -> Mirror {
+        Mirror { mark: self.mark.load(Ordering::Relaxed) }
+    }
+}
+
+impl Seal for Changing {
+    fn seal(&self, key: &Key, plain: &Bytes) -> Result<Option<Bytes>, String> {
+        self.now().seal(key, plain)
+    }
+
+    fn open(&self, key: &Key, kept: &Bytes) -> Result<Option<Bytes>, String> {
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        self.now().open(key, kept)
+    }
+
+    fn is_stale(&self, key: &Key, kept: &Bytes) -> bool {
+        self.now().is_stale(key, kept)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_opened_at_start_is_opened_once_the_key_has_come() {
+    let engine = Engine::Embedded(tempfile::tempdir().unwrap());
+    let store = open(&engine, 2).await;
+    let written = store.commit(Txn::new().put(key("a/s"), SECRET).put(key("a/t"), SECRET)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+
+    let Engine::Embedded(dir) = &engine else { panic!() };
+    let seal = Arc::new(Changing::default());
+    let config = StoreConfig { seal: Some(seal.clone()), ..StoreConfig::embedded(dir.path()) };
+    let store = Store::open(config).await.unwrap();
+    let before = store.stats()[0].bytes;
+    assert_eq!(get(&store, "a/s").await.fault(), Some("a strange mark"));
+    seal.mark.store(2, Ordering::Relaxed);
+    let found = get(&store, "a/s").await;
+    assert_eq!((found.fault(), &found.value[..]), (None, SECRET));
+    assert_eq!((found.mod_revision, found.version), (written.revision, 1));
+    let page = store.list(&key("").space, &ListQuery::default()).await.unwrap();
+    assert!(page.entries.iter().all(|entry| entry.value == SECRET && entry.fault().is_none()));
+    // The index has them now, and its sums are right.
+    let opens = seal.opens.load(Ordering::Relaxed);
+    assert!(Arc::ptr_eq(&found, &get(&store, "a/s").await));
+    assert_eq!(seal.opens.load(Ordering::Relaxed), opens);
+    assert_eq!(store.stats()[0].bytes + 2, before);
+    store.commit(Txn::new().expect(key("a/s"), found.mod_revision).put(key("a/s"), "new")).await.unwrap();
+    assert_eq!(get(&store, "a/s").await.version, 2);
     store.close().await.unwrap();
 }
 

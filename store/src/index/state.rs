@@ -77,7 +77,8 @@ impl State {
         self.ring.restart(revision);
     }
 
-    fn insert(&mut self, entry: Arc<Entry>) {
+    /// Puts an entry in, in place of what the key had.
+    pub fn insert(&mut self, entry: Arc<Entry>) {
         self.bytes += entry.weight();
         if let Some(old) = self.entries.insert(entry.key.rest.clone(), entry) {
             self.bytes -= old.weight();
