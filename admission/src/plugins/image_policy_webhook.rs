@@ -10,10 +10,12 @@ use crate::review::{Cluster, Operation, Review};
 use api::{Map, Network, Question, Remote, Status, Value, json, tree};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Backoff, Clock, Ids, Time};
+use tokio::time::Instant;
 
 const PREFIX: &str = "imagepolicywebhook.image-policy.k8s.io/";
 const FAILED_OPEN: &str = "alpha.image-policy.k8s.io/failed-open";
@@ -32,8 +34,8 @@ pub struct ImagePolicyWebhook {
     retry_backoff: Duration,
     /// What happens when nobody answers.
     default_allow: bool,
-    /// By what was asked: the status, and until when it holds.
-    answers: Mutex<HashMap<String, (Value, Time)>>,
+    /// By the digest of what was asked: the status, and until when it holds.
+    answers: Mutex<HashMap<[u8; 32], (Value, Time)>>,
 }
 
 impl ImagePolicyWebhook {
@@ -63,26 +65,26 @@ impl ImagePolicyWebhook {
     }
 
     /// The status for such images, kept or asked for.
-    async fn status(&self, spec: Value) -> Result<Value, String> {
-        let key = json::to_string(&spec);
+    async fn status(&self, spec: Value, deadline: Instant) -> Result<Value, String> {
+        let key: [u8; 32] = Sha256::digest(json::to_vec(&spec)).into();
         let now = self.clock.now();
         let kept = self.answers.lock().get(&key).filter(|(_, until)| *until > now).cloned();
         if let Some((status, _)) = kept {
             return Ok(status);
         }
-        let status = self.ask(spec).await?;
+        let status = self.ask(spec, deadline).await?;
         let ttl = if status.bool_at(&["allowed"]) { self.allow_ttl } else { self.deny_ttl };
         let mut answers = self.answers.lock();
         if answers.len() >= MAX_ANSWERS {
-            let first = answers.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| key.clone());
+            let first = answers.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| *key);
             first.and_then(|key| answers.remove(&key));
         }
         answers.insert(key, (status.clone(), now.plus(ttl)));
         Ok(status)
     }
 
-    /// Asks, and again after what may pass.
-    async fn ask(&self, spec: Value) -> Result<Value, String> {
+    /// Asks, and again after what may pass, as long as somebody waits for the answer.
+    async fn ask(&self, spec: Value, deadline: Instant) -> Result<Value, String> {
         let review = tree!({
             "kind": "ImageReview", "apiVersion": "imagepolicy.k8s.io/v1alpha1", "metadata": {},
             "spec": spec, "status": {"allowed": false}
@@ -91,7 +93,8 @@ impl ImagePolicyWebhook {
         let mut backoff = Backoff::new(self.retry_backoff, Duration::from_secs(300));
         for attempt in 1.. {
             let question = Question { body: Some(body.clone()), ..Question::default() };
-            let (why, may_pass) = match self.network.ask(&self.remote, question, TIMEOUT).await {
+            let timeout = TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+            let (why, may_pass) = match self.network.ask(&self.remote, question, timeout).await {
                 Ok(reply) => match reply.object("imagepolicy.k8s.io", "v1alpha1", "ImageReview") {
                     Ok(mut review) => {
                         return Ok(review.get_mut("status").map(Value::take).unwrap_or_default());
@@ -107,7 +110,11 @@ impl ImagePolicyWebhook {
             if !may_pass || attempt >= ATTEMPTS {
                 return Err(why);
             }
-            tokio::time::sleep(backoff.next_delay(&Ids::system())).await;
+            let delay = backoff.next_delay(&Ids::system());
+            if Instant::now() + delay >= deadline {
+                return Err(why);
+            }
+            tokio::time::sleep(delay).await;
         }
         Err(String::new())
     }
@@ -128,7 +135,7 @@ impl Plugin for ImagePolicyWebhook {
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(pod) = review.object.as_deref() else { return Ok(()) };
-            let status = match self.status(spec(pod, review)).await {
+            let status = match self.status(spec(pod, review), review.details.deadline()).await {
                 Ok(status) => status,
                 Err(why) if !self.default_allow => return Err(review.forbidden(&why)),
                 Err(_) => {
@@ -294,6 +301,38 @@ mod tests {
         let outcome = run(&open).await;
         assert!(outcome.result.is_ok());
         assert_eq!(outcome.object.str_at(&["metadata", "annotations", FAILED_OPEN]), "true");
+    }
+
+    /// Breaks every connection; notes how long it may take.
+    #[derive(Default)]
+    struct Resetting(Mutex<Vec<Duration>>);
+
+    impl Network for Resetting {
+        fn ask<'a>(
+            &'a self,
+            _: &'a Remote,
+            _: Question,
+            timeout: Duration,
+        ) -> Later<'a, Result<Reply, RemoteError>> {
+            self.0.lock().push(timeout);
+            let why = "read: connection reset by peer".to_owned();
+            Box::pin(std::future::ready(Err(RemoteError::Failed(why))))
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_longer_than_the_request_lasts() {
+        let (mut plugin, ..) = plugin(None, true);
+        let network = Arc::new(Resetting::default());
+        plugin.network = network.clone();
+        let deadline = Instant::now() + Duration::from_millis(200);
+        let refused = plugin.status(tree!({"namespace": "n"}), deadline).await.unwrap_err();
+        assert!(refused.ends_with("connection reset by peer") && Instant::now() < deadline);
+        assert!(matches!(network.0.lock()[..], [timeout] if timeout <= Duration::from_millis(200)));
+        plugin.retry_backoff = Duration::from_millis(1);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        plugin.status(tree!({"namespace": "n"}), deadline).await.unwrap_err();
+        assert_eq!(network.0.lock()[1..], [TIMEOUT; ATTEMPTS]);
     }
 
     #[test]
