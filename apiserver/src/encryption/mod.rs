@@ -75,13 +75,17 @@ impl Encryption {
         !self.rules.load().plugins.is_empty()
     }
 
-    /// Reads the file again, when it has changed.
+    /// Reads the file again, when it has changed. The old rules stay while a plugin that the new ones need is not well.
     async fn reload(&self) -> Result<(), String> {
         let text = std::fs::read(&self.path).map_err(|why| why.to_string())?;
         if text == self.rules.load().text {
             return Ok(());
         }
-        self.rules.store(Arc::new(read(&self.path, true, &self.ids).await?));
+        let rules = read(&self.path, true, &self.ids).await?;
+        for plugin in &rules.plugins {
+            plugin.check().await?;
+        }
+        self.rules.store(Arc::new(rules));
         tracing::info!(file = %self.path.display(), "the encryption configuration was loaded again");
         Ok(())
     }

@@ -216,6 +216,53 @@ async fn a_changed_file_is_used_and_a_broken_one_is_not() {
     assert_eq!(encryption.open(&secret_key(), &kept).unwrap().unwrap(), SECRET);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_not_used_while_its_plugin_is_sick() {
+    let one = keys(&[("k1", 1)]);
+    let file = File::new(&[("[secrets]", &format!("[{{aescbc: {one}}}]"))]);
+    let encryption = file.open().await.unwrap();
+    let plugin = FakePlugin::start();
+    plugin.behaviour.lock().fails = Some("gone".into());
+    let kms = format!("{{kms: {{apiVersion: v2, name: p, endpoint: '{}'}}}}", plugin.endpoint);
+    file.write(&[("[secrets]", &format!("[{kms}, {{aescbc: {one}}}]"))]);
+    assert!(encryption.reload().await.unwrap_err().contains("desc = gone"));
+    assert!(sealed(&encryption, &secret_key()).unwrap().starts_with(b"k8s:enc:aescbc:v1:k1:"));
+    plugin.behaviour.lock().fails = None;
+    encryption.reload().await.unwrap();
+    assert!(sealed(&encryption, &secret_key()).unwrap().starts_with(b"k8s:enc:kms:v2:p:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_comes_late_is_waited_for_once_and_then_opens_everything() {
+    let plugin = FakePlugin::start();
+    let providers = |endpoint: &str| {
+        format!("[{{kms: {{apiVersion: v2, name: p, endpoint: '{endpoint}', timeout: 500ms}}}}]")
+    };
+    let well = with("[secrets]", &providers(&plugin.endpoint)).await;
+    let kept = sealed(&well, &secret_key()).unwrap();
+    // With another data key.
+    let other = sealed(&*with("[secrets]", &providers(&plugin.endpoint)).await, &secret_key()).unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("late.sock");
+    // Takes connections, and never says a word.
+    let silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let endpoint = format!("unix://{}", path.display());
+    let late = with("[secrets]", &providers(&endpoint)).await;
+    let began = std::time::Instant::now();
+    for kept in [&kept, &other, &kept, &other, &kept, &other] {
+        let refused = late.open(&secret_key(), kept).unwrap_err();
+        assert!(refused.starts_with("failed to decrypt DEK, error: rpc error: code = DeadlineExceeded"));
+    }
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    drop(silent);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::hard_link(plugin.endpoint.strip_prefix("unix://").unwrap(), &path).unwrap();
+    tokio::time::sleep(Duration::from_millis(3100)).await;
+    assert_eq!(late.open(&secret_key(), &kept).unwrap().unwrap(), SECRET);
+    assert_eq!(late.open(&secret_key(), &other).unwrap().unwrap(), SECRET);
+}
+
 #[tokio::test]
 async fn a_durable_store_keeps_no_plain_text_and_needs_the_key_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -29,6 +29,10 @@ const MAX_SILENCE: Duration = Duration::from_secs(180);
 /// How long an answer to a health check holds.
 const WELL_FOR: Duration = Duration::from_secs(20);
 const SICK_FOR: Duration = Duration::from_secs(3);
+/// How long a failure holds: many values want the same data key, and each would wait for the plugin.
+const FAILED_FOR: Duration = Duration::from_secs(3);
+/// Stands for all data keys: the plugin does not answer at all.
+const ALL: &[u8] = b"";
 /// Data keys remembered. There is one for each key id and start of a server.
 const MAX_DATA_KEYS: usize = 4096;
 
@@ -58,6 +62,8 @@ pub struct Kms {
     /// The version that the plugin first said; it may not change.
     version: Mutex<String>,
     data_keys: Mutex<HashMap<Vec<u8>, SharedCipher>>,
+    /// Why data keys could not be opened, and when.
+    failures: Mutex<HashMap<Vec<u8>, (Instant, String)>>,
 }
 
 impl Kms {
@@ -74,6 +80,7 @@ impl Kms {
             health: tokio::sync::Mutex::default(),
             version: Mutex::default(),
             data_keys: Mutex::default(),
+            failures: Mutex::default(),
         }))
     }
 
@@ -133,7 +140,10 @@ impl Kms {
             Ok(()) => faults.extend(self.rotate(&status.key_id).await.err()),
         }
         let text = match faults.as_slice() {
-            [] => return Ok(()),
+            [] => {
+                self.failures.lock().clear();
+                return Ok(());
+            }
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
@@ -218,10 +228,13 @@ impl Kms {
         if let Some(known) = self.data_keys.lock().get(&cache_key) {
             return Ok(known.clone());
         }
+        if let Some(why) = self.failure(&cache_key) {
+            return Err(why);
+        }
         let request = message::decrypt_request(record, &self.ids.uuid());
         let answer = self.plugin.call_blocking("Decrypt", request);
         let key = answer.and_then(|bytes| message::decrypt_response(&bytes));
-        let key = key.map_err(|why| format!("failed to decrypt DEK, error: {why}"))?;
+        let key = key.map_err(|why| self.note_failure(&cache_key, &why))?;
         let cipher = match record.source_type {
             SourceType::Seed => cipher::extended_gcm(&key)?,
             SourceType::AesGcmKey => {
@@ -231,5 +244,30 @@ impl Kms {
         let cipher: SharedCipher = Arc::new(cipher);
         self.remember(cache_key, cipher.clone());
         Ok(cipher)
+    }
+
+    /// Why this data key could not be opened a moment ago.
+    fn failure(&self, cache_key: &[u8]) -> Option<String> {
+        let failures = self.failures.lock();
+        let found = [ALL, cache_key].into_iter().find_map(|key| {
+            let (since, why) = failures.get(key)?;
+            (since.elapsed() < FAILED_FOR).then_some(why)
+        });
+        found.cloned()
+    }
+
+    /// Remembers it: of a plugin that does not answer for all data keys.
+    fn note_failure(&self, cache_key: &[u8], why: &str) -> String {
+        let is_away = ["Unavailable", "DeadlineExceeded"]
+            .iter()
+            .any(|code| why.starts_with(&format!("rpc error: code = {code} ")));
+        let why = format!("failed to decrypt DEK, error: {why}");
+        let mut failures = self.failures.lock();
+        if failures.len() >= MAX_DATA_KEYS {
+            failures.clear();
+        }
+        let key = if is_away { ALL } else { cache_key };
+        failures.insert(key.to_vec(), (Instant::now(), why.clone()));
+        why
     }
 }
