@@ -228,7 +228,8 @@ fn divide(config: &Config, period: Option<Duration>) -> bool {
             level.set_limit(limit as u32);
             continue;
         }
-        busy |= demand.smoothed > f64::from(limits.min);
+        // What is smoothed never gets to 0; less than half a seat is nothing.
+        busy |= demand.smoothed > f64::from(limits.min).max(0.5);
         let min = demand.peak.min(f64::from(limits.nominal)).max(f64::from(limits.min));
         wishes.push(Wish { target: demand.smoothed.max(min), min, max: f64::from(limits.max) });
         limited.push((level, f64::from(limits.min)));

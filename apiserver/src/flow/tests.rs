@@ -182,6 +182,23 @@ async fn idle_levels_lend_to_those_that_are_in_need() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_server_ceases_to_divide_its_seats() {
+    let fair = fair(queue(64, 4, 50));
+    let mut lender = level("lender", 10, queue(64, 4, 50));
+    lender.set(&["spec", "limited", "lendablePercent"], 100);
+    fair.follow_levels(Followed::Set(lender));
+    fair.follow_schemas(Followed::Set(schema("joe", 1, "lender", "joe")));
+    assert_eq!(fair.config().levels["lender"].limits().min, 0);
+    let keeper = tokio::spawn(fair.clone().keep_balance());
+    let seat = enter(&found(&fair, "joe"), 1, "joe").await.unwrap();
+    keeper.abort();
+    assert!(fair.rebalance(PERIOD));
+    drop(seat);
+    let rounds = (0..1000).take_while(|_| fair.rebalance(PERIOD)).count();
+    assert!((10..500).contains(&rounds), "{rounds}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn seats_are_neither_lost_nor_made_up() {
     let fair = fair(queue(16, 3, 1_000));
     let schema = found(&fair, "jane");
