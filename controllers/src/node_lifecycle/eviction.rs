@@ -20,8 +20,29 @@ struct Controller {
     recorder: Recorder,
     clock: Clock,
     queue: WorkQueue,
-    /// Since when a pod has borne what it bears for a while.
-    since: Mutex<HashMap<String, Time>>,
+    since: Since,
+}
+
+/// Since when pods have borne what they bear for a while, with their uid: another pod may come by the same name.
+#[derive(Default)]
+struct Since(Mutex<HashMap<String, (String, Time)>>);
+
+impl Since {
+    /// From `now` on for a pod that is new here.
+    fn of(&self, key: &str, uid: &str, now: Time) -> Time {
+        let mut all = self.0.lock();
+        match all.get(key) {
+            Some((known, since)) if known == uid => *since,
+            _ => {
+                all.insert(key.to_owned(), (uid.to_owned(), now));
+                now
+            }
+        }
+    }
+
+    fn forget(&self, key: &str) {
+        self.0.lock().remove(key);
+    }
 }
 
 /// What becomes of a pod on a tainted node.
@@ -64,7 +85,7 @@ pub fn start(context: &Context<'_>) {
         recorder: context.recorder.clone(),
         clock: context.clock(),
         queue: WorkQueue::new(),
-        since: Mutex::default(),
+        since: Since::default(),
     });
     let follower = controller.clone();
     controller.pods.on_change(Arc::new(move |old, new| follower.pod_changed(old, new)));
@@ -79,8 +100,13 @@ pub fn start(context: &Context<'_>) {
 }
 
 impl Controller {
-    fn pod_changed(&self, _: Option<&Arc<Value>>, new: Option<&Arc<Value>>) {
-        let Some(pod) = new else { return };
+    fn pod_changed(&self, old: Option<&Arc<Value>>, new: Option<&Arc<Value>>) {
+        let Some(pod) = new else {
+            if let Some(pod) = old {
+                self.since.forget(&key_of(pod));
+            }
+            return;
+        };
         let node = self.nodes.cache().get(pod.str_at(&["spec", "nodeName"]));
         if node.is_some_and(|node| !taints(&node).is_empty()) {
             self.queue.add(key_of(pod));
@@ -99,7 +125,7 @@ impl Controller {
         let pod = self.pods.cache().get(key).filter(|pod| !pods::is_finished(pod));
         let node = pod.as_ref().and_then(|pod| self.nodes.cache().get(pod.str_at(&["spec", "nodeName"])));
         let (Some(pod), Some(node)) = (pod, node) else {
-            self.since.lock().remove(key);
+            self.since.forget(key);
             return Ok(());
         };
         if !pod.str_at(&["metadata", "deletionTimestamp"]).is_empty() {
@@ -107,11 +133,11 @@ impl Controller {
         }
         let none = Value::map();
         match plan(&Toleration::all(pod.get("spec").unwrap_or(&none)), &taints(&node)) {
-            Plan::Stay => drop(self.since.lock().remove(key)),
+            Plan::Stay => self.since.forget(key),
             Plan::Leave => self.evict(key, &pod).await?,
             Plan::LeaveAfter(patience) => {
                 let now = self.clock.now();
-                let since = *self.since.lock().entry(key.to_owned()).or_insert(now);
+                let since = self.since.of(key, pod.str_at(&["metadata", "uid"]), now);
                 let left = since.plus(patience).since(now);
                 if left.is_zero() {
                     self.evict(key, &pod).await?;
@@ -125,6 +151,7 @@ impl Controller {
 
     async fn evict(&self, key: &str, pod: &Value) -> Outcome {
         let (namespace, name) = reconcile::split(key);
+        let meta = |field: &str| pod.str_at(&["metadata", field]);
         let now = self.clock.now().rfc3339();
         let mut list = pod.list_at(&["status", "conditions"]).to_vec();
         let message = "Taint manager: deleting due to NoExecute taint";
@@ -132,14 +159,22 @@ impl Controller {
             &mut list,
             conditions::new("DisruptionTarget", "True", &now, "DeletionByTaintManager", message),
         ) {
-            let patch = tree!({"status": {"conditions": (Value::List(list))}});
+            let patch = tree!({
+                "metadata": {"uid": (meta("uid")), "resourceVersion": (meta("resourceVersion"))},
+                "status": {"conditions": (Value::List(list))}
+            });
             let told = self.client.merge_patch(&resources::pods(), namespace, name, "status", &patch).await;
             unless_gone(told)?;
         }
         let note = format!("Marking for deletion Pod {key}");
         self.recorder.normal(("v1", "Pod"), pod, "TaintManagerEviction", &note);
-        unless_gone(self.client.delete(&resources::pods(), namespace, name, &Value::Null).await)?;
-        self.since.lock().remove(key);
+        let options = tree!({"preconditions": {"uid": (meta("uid"))}});
+        match self.client.delete(&resources::pods(), namespace, name, &options).await {
+            // Another pod has its name: this one is gone.
+            Err(error) if error.is_conflict() => {}
+            deleted => drop(unless_gone(deleted)?),
+        }
+        self.since.forget(key);
         Ok(())
     }
 }
@@ -147,6 +182,16 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_of_the_same_name_is_borne_with_from_its_own_beginning() {
+        let (since, first, second) = (Since::default(), Time::from_secs(100), Time::from_secs(200));
+        assert_eq!(since.of("a/p", "u1", first), first);
+        assert_eq!(since.of("a/p", "u1", second), first);
+        assert_eq!(since.of("a/p", "u2", second), second);
+        since.forget("a/p");
+        assert_eq!(since.of("a/p", "u2", first), first);
+    }
 
     #[test]
     fn the_shortest_patience_counts() {

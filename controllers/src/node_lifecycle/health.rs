@@ -4,6 +4,7 @@ use crate::conditions;
 use api::{Value, tree};
 use std::time::Duration;
 use stdx::Time;
+use tokio::time::Instant;
 
 /// How long a node may be silent, and how long one may take to speak at all.
 const GRACE: Duration = Duration::from_secs(50);
@@ -24,12 +25,12 @@ const TAINTS: [(&str, &str, &str); 6] = [
 ];
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// Signs of life, by the clock of who sees them: clocks of nodes are not believed.
+/// Signs of life, by when they are seen: neither clocks of nodes nor a clock that somebody sets are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     heartbeat: String,
     lease: String,
-    seen: Time,
+    seen: Instant,
 }
 
 /// Whether a node is `True`ly ready, not (`False`), or `Unknown`.
@@ -38,13 +39,28 @@ pub fn ready(node: &Value) -> &str {
     found.map_or("Unknown", |condition| condition.str_at(&["status"]))
 }
 
+/// Whether somebody says that the node is not ready; of a node that never spoke nobody does.
+pub fn is_down(node: &Value) -> bool {
+    let said = conditions::find(node.list_at(&["status", "conditions"]), "Ready").is_some();
+    said && ready(node) != "True"
+}
+
+/// Whether the node's pods were told to leave because it is not ready. Taints of others do not count.
+pub fn is_told(node: &Value) -> bool {
+    node.list_at(&["spec", "taints"]).iter().any(is_told_by)
+}
+
+fn is_told_by(taint: &Value) -> bool {
+    matches!(taint.str_at(&["key"]), NOT_READY | UNREACHABLE) && taint.str_at(&["effect"]) == "NoExecute"
+}
+
 impl Health {
-    pub fn new(now: Time) -> Self {
+    pub fn new(now: Instant) -> Self {
         Health { heartbeat: String::new(), lease: String::new(), seen: now }
     }
 
     /// Takes note of the node's own words.
-    pub fn hear(&mut self, node: &Value, now: Time) {
+    pub fn hear(&mut self, node: &Value, now: Instant) {
         let ready = conditions::find(node.list_at(&["status", "conditions"]), "Ready");
         // What this controller says of a silent node is no sign of life.
         let own = ready.filter(|c| c.str_at(&["status"]) != "Unknown");
@@ -56,7 +72,7 @@ impl Health {
     }
 
     /// Takes note of a renewed lease.
-    pub fn renewed(&mut self, lease: &Value, now: Time) {
+    pub fn renewed(&mut self, lease: &Value, now: Instant) {
         let renewed = lease.str_at(&["spec", "renewTime"]);
         if !renewed.is_empty() && renewed != self.lease {
             renewed.clone_into(&mut self.lease);
@@ -65,10 +81,10 @@ impl Health {
     }
 
     /// How long the node may still be silent; nothing when that time is over.
-    pub fn patience(&self, node: &Value, now: Time) -> Duration {
+    pub fn patience(&self, node: &Value, now: Instant) -> Duration {
         let spoke = conditions::find(node.list_at(&["status", "conditions"]), "Ready").is_some();
-        let due = self.seen.plus(if spoke { GRACE } else { STARTUP_GRACE });
-        due.since(now)
+        let grace = if spoke { GRACE } else { STARTUP_GRACE };
+        grace.saturating_sub(now.saturating_duration_since(self.seen))
     }
 }
 
@@ -133,12 +149,10 @@ pub fn taints(node: &Value, leaving: Leaving, now: Time) -> Option<Vec<Value>> {
         "False" => Some(NOT_READY),
         _ => Some(UNREACHABLE).filter(|_| !conditions.is_empty()),
     };
-    if let Some(key) = key.filter(|_| leaving != Leaving::Never) {
-        let told = [NOT_READY, UNREACHABLE].iter().any(|key| kept(key, "NoExecute").is_some());
-        if leaving == Leaving::Now || told {
-            let fresh = || tree!({"key": key, "effect": "NoExecute", "timeAdded": (now.rfc3339())});
-            all.push(kept(key, "NoExecute").unwrap_or_else(fresh));
-        }
+    let may_leave = leaving == Leaving::Now || (leaving == Leaving::NotYet && is_told(node));
+    if let Some(key) = key.filter(|_| may_leave) {
+        let fresh = || tree!({"key": key, "effect": "NoExecute", "timeAdded": (now.rfc3339())});
+        all.push(kept(key, "NoExecute").unwrap_or_else(fresh));
     }
     let same = all.len() == has.len() && all.iter().all(|taint| has.contains(taint));
     (!same).then_some(all)
@@ -148,8 +162,7 @@ pub fn taints(node: &Value, leaving: Leaving, now: Time) -> Option<Vec<Value>> {
 fn is_ours(taint: &Value) -> bool {
     let (key, effect) = (taint.str_at(&["key"]), taint.str_at(&["effect"]));
     let of_condition = TAINTS.iter().any(|(_, _, ours)| key == *ours) || key == UNSCHEDULABLE;
-    (of_condition && effect == "NoSchedule")
-        || (matches!(key, NOT_READY | UNREACHABLE) && effect == "NoExecute")
+    (of_condition && effect == "NoSchedule") || is_told_by(taint)
 }
 
 #[cfg(test)]
@@ -170,15 +183,31 @@ mod tests {
     #[test]
     fn a_node_may_be_silent_for_a_while() {
         let node = node("True", tree!([]));
-        let mut health = Health::new(NOW);
-        health.hear(&node, NOW);
-        let later = NOW.plus(Duration::from_secs(40));
+        let start = Instant::now();
+        let after = |secs| start + Duration::from_secs(secs);
+        let mut health = Health::new(start);
+        health.hear(&node, start);
+        let later = after(40);
         assert_eq!(health.patience(&node, later), Duration::from_secs(10));
         health.hear(&node, later);
-        assert_eq!(health.patience(&node, NOW.plus(Duration::from_secs(60))), Duration::ZERO);
+        assert_eq!(health.patience(&node, after(60)), Duration::ZERO);
         health.renewed(&tree!({"spec": {"renewTime": "2026-01-01T00:00:10.000000Z"}}), later);
-        assert_eq!(health.patience(&node, NOW.plus(Duration::from_secs(60))), Duration::from_secs(30));
-        assert_eq!(Health::new(NOW).patience(&tree!({}), NOW), STARTUP_GRACE);
+        assert_eq!(health.patience(&node, after(60)), Duration::from_secs(30));
+        assert_eq!(Health::new(start).patience(&tree!({}), start), STARTUP_GRACE);
+    }
+
+    #[test]
+    fn a_taint_of_a_user_tells_no_pods_to_leave() {
+        let tainted =
+            |key: &str, effect: &str| is_told(&node("False", tree!([{"key": key, "effect": effect}])));
+        assert!(tainted(UNREACHABLE, "NoExecute") && tainted(NOT_READY, "NoExecute"));
+        assert!(!tainted("maintenance", "NoExecute") && !tainted(NOT_READY, "NoSchedule"));
+    }
+
+    #[test]
+    fn a_node_that_never_spoke_is_not_down() {
+        assert!(!is_down(&tree!({})) && !is_down(&node("True", tree!([]))));
+        assert!(is_down(&node("False", tree!([]))) && is_down(&node("Unknown", tree!([]))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use api::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stdx::Time;
+use tokio::time::Instant;
 
 const EVERY: Duration = Duration::from_secs(10);
 /// In a large zone that is mostly down.
@@ -20,13 +20,18 @@ const MOST_OF_A_FEW: usize = 2;
 #[derive(Default)]
 pub struct Zones {
     /// When the last node of a zone was told that its pods leave.
-    last: HashMap<String, Time>,
+    last: HashMap<String, Instant>,
 }
 
 /// Region and zone.
-pub fn zone(node: &Value) -> String {
+fn zone(node: &Value) -> String {
     let label = |key: &str| node.str_at(&["metadata", "labels", key]).to_owned();
     format!("{}/{}", label("topology.kubernetes.io/region"), label("topology.kubernetes.io/zone"))
+}
+
+/// What a node adds to the state of the cluster: its zone, and whether it is ready there.
+pub fn standing(node: &Value) -> (String, bool) {
+    (zone(node), ready(node) == "True")
 }
 
 /// Nodes of a zone, and those of them that are not ready.
@@ -59,13 +64,14 @@ impl Zones {
         node: &Value,
         nodes: &[Arc<Value>],
         was_told: bool,
-        now: Time,
+        now: Instant,
     ) -> (Leaving, Option<Duration>) {
         let mut counts: HashMap<String, Count> = HashMap::new();
         for other in nodes {
-            let count = counts.entry(zone(other)).or_default();
+            let (zone, is_ready) = standing(other);
+            let count = counts.entry(zone).or_default();
             count.all += 1;
-            count.down += usize::from(ready(other) != "True");
+            count.down += usize::from(!is_ready);
         }
         if counts.values().all(|count| count.is_all_down()) {
             return (Leaving::Never, None);
@@ -77,7 +83,8 @@ impl Zones {
         let Some(pace) = counts.get(&own).copied().unwrap_or_default().pace() else {
             return (Leaving::NotYet, Some(EVERY));
         };
-        let left = self.last.get(&own).map_or(Duration::ZERO, |last| last.plus(pace).since(now));
+        let past = self.last.get(&own).map(|last| now.saturating_duration_since(*last));
+        let left = past.map_or(Duration::ZERO, |past| pace.saturating_sub(past));
         if left.is_zero() {
             self.last.insert(own, now);
             return (Leaving::Now, None);
@@ -90,6 +97,9 @@ impl Zones {
 mod tests {
     use super::*;
     use api::tree;
+    use std::sync::LazyLock;
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
     fn nodes(up: usize, down: usize) -> Vec<Arc<Value>> {
         let node =
@@ -97,9 +107,9 @@ mod tests {
         (0..up).map(|_| node("True")).chain((0..down).map(|_| node("Unknown"))).collect()
     }
 
-    fn ask(zones: &mut Zones, up: usize, down: usize, secs: i64) -> Leaving {
+    fn ask(zones: &mut Zones, up: usize, down: usize, secs: u64) -> Leaving {
         let nodes = nodes(up, down);
-        zones.leaving(nodes.last().unwrap(), &nodes, false, Time::from_secs(secs)).0
+        zones.leaving(nodes.last().unwrap(), &nodes, false, *START + Duration::from_secs(secs)).0
     }
 
     #[test]
@@ -108,6 +118,18 @@ mod tests {
         assert_eq!(ask(&mut zones, 5, 2, 100), Leaving::Now);
         assert_eq!(ask(&mut zones, 5, 2, 105), Leaving::NotYet);
         assert_eq!(ask(&mut zones, 5, 2, 110), Leaving::Now);
+    }
+
+    #[test]
+    fn pods_leave_a_dead_node_once_another_is_ready_and_no_longer_when_that_dies_too() {
+        let mut zones = Zones::default();
+        let mut told =
+            |nodes: &[Arc<Value>], told| zones.leaving(&nodes[nodes.len() - 1], nodes, told, *START);
+        assert_eq!(told(&nodes(0, 1), false), (Leaving::Never, None));
+        assert_eq!(told(&nodes(1, 1), false), (Leaving::Now, None));
+        assert_eq!(told(&nodes(0, 2), true), (Leaving::Never, None));
+        let standing = |nodes: &[Arc<Value>]| standing(&nodes[0]);
+        assert_ne!(standing(&nodes(1, 0)), standing(&nodes(0, 1)));
     }
 
     #[test]

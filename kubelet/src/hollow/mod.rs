@@ -47,7 +47,7 @@ pub fn start(connect: &Connect, informers: &Informers, settings: &Settings) {
     };
     let nodes: HashMap<_, _> = (0..settings.count).map(make).collect();
     for node in nodes.values() {
-        tokio::spawn(node.clone().live());
+        tokio::spawn(node.clone().live(informers.of(&resources::nodes())));
     }
     let kubelets = Arc::new(Kubelets {
         nodes,

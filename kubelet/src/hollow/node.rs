@@ -2,7 +2,7 @@
 
 use crate::resources::{self, LEASES};
 use api::{Value, tree};
-use client::{Client, Error};
+use client::{Client, Error, Informer, Method};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,6 +12,7 @@ const LEASE_SECS: i64 = 40;
 const RENEWAL: Duration = Duration::from_secs(10);
 /// How often the status is posted although nothing changed: once in so many renewals (five minutes).
 const RENEWALS_PER_STATUS: u32 = 30;
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 pub struct HollowNode {
     pub name: String,
@@ -39,8 +40,9 @@ impl HollowNode {
         format!("10.{}.{}.{next}", 128 + self.index / 256 % 128, self.index % 256)
     }
 
-    /// Registers, then renews the lease until the runtime ends.
-    pub async fn live(self: Arc<Self>) {
+    /// Registers, then renews the lease until the runtime ends. A node that was given up, as `nodes` shows, says at
+    /// once that it is there.
+    pub async fn live(self: Arc<Self>, nodes: Informer) {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(7));
         while let Err(error) = self.register().await {
             tracing::debug!(node = self.name, %error, "a hollow node cannot register yet");
@@ -52,8 +54,9 @@ impl HollowNode {
             if let Err(error) = self.renew().await {
                 tracing::debug!(node = self.name, %error, "a hollow node's lease is not renewed");
             }
-            if turn % RENEWALS_PER_STATUS == 0
-                && let Err(error) = self.post_status().await
+            let known = nodes.cache().get(&self.name);
+            if (turn % RENEWALS_PER_STATUS == 0 || known.as_ref().is_some_and(|node| !is_ready(node)))
+                && let Err(error) = self.post_status(known.as_deref()).await
             {
                 tracing::debug!(node = self.name, %error, "a hollow node's status is not posted");
             }
@@ -62,11 +65,13 @@ impl HollowNode {
     }
 
     async fn register(&self) -> Result<(), Error> {
-        match self.client.create(&resources::nodes(), "", &self.object()).await {
-            Err(error) if error.is_already_exists() => {}
-            other => drop(other?),
-        }
-        self.post_status().await?;
+        let known = match self.client.create(&resources::nodes(), "", &self.object()).await {
+            Err(error) if error.is_already_exists() => {
+                self.client.get(&resources::nodes(), "", &self.name).await?
+            }
+            other => other?,
+        };
+        self.post_status(Some(&known)).await?;
         self.renew().await
     }
 
@@ -77,20 +82,26 @@ impl HollowNode {
                 "kubernetes.io/hostname": (self.name.clone()), "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
                 "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64"
             }},
-            "status": (self.status())
+            "status": (self.status(None))
         })
     }
 
-    async fn post_status(&self) -> Result<(), Error> {
-        let patch = tree!({"status": (self.status())});
-        self.client.merge_patch(&resources::nodes(), "", &self.name, "status", &patch).await.map(drop)
+    /// Posts what the node says of itself. Conditions that others wrote stay.
+    async fn post_status(&self, known: Option<&Value>) -> Result<(), Error> {
+        let patch = tree!({"status": (self.status(known))});
+        let path = format!("{}/status", resources::nodes().object("", &self.name));
+        self.client.call(Method::PATCH, &path, Some((STRATEGIC, &patch))).await.map(drop)
     }
 
-    fn status(&self) -> Value {
+    /// A condition keeps its time of transition while its status is as on the `known` node.
+    fn status(&self, known: Option<&Value>) -> Value {
         let now = self.clock.now().rfc3339();
+        let known = known.map(|node| node.list_at(&["status", "conditions"])).unwrap_or_default();
         let condition = |ty: &str, status: &str, reason: &str, message: &str| {
+            let same = known.iter().find(|c| c.str_at(&["type"]) == ty && c.str_at(&["status"]) == status);
+            let since = same.map_or(now.as_str(), |c| c.str_at(&["lastTransitionTime"]));
             tree!({
-                "type": ty, "status": status, "lastHeartbeatTime": (now.clone()), "lastTransitionTime": (now.clone()),
+                "type": ty, "status": status, "lastHeartbeatTime": (now.clone()), "lastTransitionTime": since,
                 "reason": reason, "message": message
             })
         };
@@ -129,10 +140,13 @@ impl HollowNode {
         }
     }
 
-    /// Posts a pod's status.
+    /// Posts a pod's status, unless the pod changed meanwhile.
     pub async fn report(&self, pod: &Value, status: Value) -> Result<(), Error> {
         let (namespace, name) = place(pod);
-        let patch = tree!({"metadata": {"uid": (pod.str_at(&["metadata", "uid"]))}, "status": (status)});
+        let meta = |field: &str| pod.str_at(&["metadata", field]);
+        let patch = tree!({
+            "metadata": {"uid": (meta("uid")), "resourceVersion": (meta("resourceVersion"))}, "status": (status)
+        });
         self.client.merge_patch(&resources::pods(), namespace, name, "status", &patch).await.map(drop)
     }
 
@@ -143,6 +157,11 @@ impl HollowNode {
         let options = tree!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
         self.client.delete(&resources::pods(), namespace, name, &options).await.map(drop)
     }
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node.list_at(&["status", "conditions"]);
+    conditions.iter().any(|c| c.str_at(&["type"]) == "Ready" && c.str_at(&["status"]) == "True")
 }
 
 fn place(pod: &Value) -> (&str, &str) {
@@ -159,6 +178,22 @@ pub fn test_node(index: usize) -> HollowNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_condition_keeps_its_time_unless_its_status_changes() {
+        let since = "2026-01-01T00:00:00Z";
+        let known = tree!({"status": {"conditions": [
+            {"type": "Ready", "status": "Unknown", "lastTransitionTime": since},
+            {"type": "DiskPressure", "status": "False", "lastTransitionTime": since}
+        ]}});
+        assert!(!is_ready(&known));
+        let status = test_node(0).status(Some(&known));
+        assert!(is_ready(&tree!({"status": (status.clone())})));
+        for condition in status.list_at(&["conditions"]) {
+            let kept = condition.str_at(&["lastTransitionTime"]) == since;
+            assert_eq!(kept, condition.str_at(&["type"]) == "DiskPressure");
+        }
+    }
 
     #[tokio::test]
     async fn addresses_are_within_their_nets() {

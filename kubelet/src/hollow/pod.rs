@@ -16,7 +16,28 @@ pub enum Plan {
 
 /// Whether there is anything to do about a pod.
 pub fn has_work(pod: &Value) -> bool {
-    is_leaving(pod) || matches!(pod.str_at(&["status", "phase"]), "Pending" | "")
+    is_leaving(pod) || is_to_start(pod) || is_misjudged(pod)
+}
+
+fn is_to_start(pod: &Value) -> bool {
+    matches!(pod.str_at(&["status", "phase"]), "Pending" | "")
+}
+
+/// Whether a running pod counts as less or more ready than it is, as when its node was given up for a while.
+fn is_misjudged(pod: &Value) -> bool {
+    let said = condition(pod, "Ready").map_or("", |ready| ready.str_at(&["status"]));
+    pod.str_at(&["status", "phase"]) == "Running" && said != ready(pod)
+}
+
+fn condition<'a>(pod: &'a Value, ty: &str) -> Option<&'a Value> {
+    pod.list_at(&["status", "conditions"]).iter().find(|c| c.str_at(&["type"]) == ty)
+}
+
+/// What a pod's `Ready` is to be: a pod that runs is ready, but for gates that others open.
+fn ready(pod: &Value) -> &'static str {
+    let is_true = |ty: &str| condition(pod, ty).is_some_and(|c| c.str_at(&["status"]) == "True");
+    let mut gates = pod.list_at(&["spec", "readinessGates"]).iter();
+    if gates.all(|gate| is_true(gate.str_at(&["conditionType"]))) { "True" } else { "False" }
 }
 
 fn is_leaving(pod: &Value) -> bool {
@@ -26,7 +47,9 @@ fn is_leaving(pod: &Value) -> bool {
 pub fn plan(pod: &Value, node: &HollowNode, now: Time) -> Plan {
     match () {
         () if is_leaving(pod) => Plan::End,
-        () if has_work(pod) => Plan::Report(running(pod, node, now)),
+        () if is_to_start(pod) => Plan::Report(running(pod, node, now)),
+        // Start, addresses and containers are as they were.
+        () if is_misjudged(pod) => Plan::Report(tree!({"conditions": (conditions(pod, &now.rfc3339()))})),
         () => Plan::Nothing,
     }
 }
@@ -52,20 +75,19 @@ fn running(pod: &Value, node: &HollowNode, now: Time) -> Value {
     status
 }
 
-/// What was said of the pod before stays; a kubelet's own conditions are all true, but for gates that others open.
+/// What others said of the pod stays, and the time of transition of what stays; a kubelet's own conditions are all
+/// true, but `Ready` perhaps.
 fn conditions(pod: &Value, now: &str) -> Value {
     let before = pod.list_at(&["status", "conditions"]);
-    let is_true =
-        |ty: &str| before.iter().any(|c| c.str_at(&["type"]) == ty && c.str_at(&["status"]) == "True");
-    let mut gates = pod.list_at(&["spec", "readinessGates"]).iter();
-    let open = gates.all(|gate| is_true(gate.str_at(&["conditionType"])));
     let own = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
     let mut all: Vec<Value> =
         before.iter().filter(|c| !own.contains(&c.str_at(&["type"]))).cloned().collect();
     for ty in own {
-        let status = if ty == "Ready" && !open { "False" } else { "True" };
+        let status = if ty == "Ready" { ready(pod) } else { "True" };
+        let same = condition(pod, ty).filter(|c| c.str_at(&["status"]) == status);
+        let since = same.map_or(now, |c| c.str_at(&["lastTransitionTime"]));
         let mut condition =
-            tree!({"type": ty, "status": status, "lastProbeTime": null, "lastTransitionTime": now});
+            tree!({"type": ty, "status": status, "lastProbeTime": null, "lastTransitionTime": since});
         if status == "False" {
             condition.set(&["reason"], "ReadinessGatesNotReady");
         }
@@ -134,9 +156,26 @@ mod tests {
     async fn a_pod_that_is_to_end_ends_and_one_that_runs_is_left_alone() {
         let ends = tree!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}});
         assert_eq!(plan(&ends, &test_node(0), Time::from_secs(0)), Plan::End);
-        assert_eq!(
-            plan(&tree!({"status": {"phase": "Running"}}), &test_node(0), Time::from_secs(0)),
-            Plan::Nothing
-        );
+        let runs =
+            tree!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        assert_eq!(plan(&runs, &test_node(0), Time::from_secs(0)), Plan::Nothing);
+    }
+
+    #[tokio::test]
+    async fn a_running_pod_that_is_said_not_to_be_ready_is_ready_again_and_nothing_else_changes() {
+        let since = "2026-01-01T00:00:00Z";
+        let mut pod = tree!({"status": {"phase": "Running", "startTime": since, "podIP": "10.0.0.1", "conditions": [
+            {"type": "Initialized", "status": "True", "lastTransitionTime": since},
+            {"type": "Ready", "status": "False", "lastTransitionTime": since}
+        ]}});
+        assert!(has_work(&pod));
+        let told = status(&pod);
+        assert_eq!(told.as_map().map(|fields| fields.iter().count()), Some(1));
+        pod.set(&["status", "conditions"], told.get("conditions").cloned().unwrap());
+        assert!(!has_work(&pod));
+        let time = |ty: &str| condition(&pod, ty).unwrap().str_at(&["lastTransitionTime"]).to_owned();
+        assert!(time("Initialized") == since && time("Ready") != since);
+        pod.set(&["spec", "readinessGates"], tree!([{"conditionType": "x"}]));
+        assert!(has_work(&pod));
     }
 }
