@@ -32,7 +32,7 @@ impl Authority for AlwaysAllow {
         let resources =
             PolicyRule { verbs: all(), api_groups: all(), resources: all(), ..PolicyRule::default() };
         let paths = PolicyRule { verbs: all(), non_resource_urls: all(), ..PolicyRule::default() };
-        Some(Rules { rules: vec![resources, paths], ..Rules::default() })
+        Some(Rules { rules: [resources, paths].into_iter().collect(), ..Rules::default() })
     }
 }
 

@@ -8,7 +8,7 @@ pub struct Explained {
     /// How often the rules have changed since the server started.
     pub generation: Option<u64>,
     pub tried: Vec<Trial>,
-    /// How many more bindings were tried, which did not grant.
+    /// How many more bindings there are.
     pub omitted: usize,
     /// What would have allowed it but for one point.
     pub near: Vec<NearMiss>,

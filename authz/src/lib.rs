@@ -21,5 +21,5 @@ pub use authorizer::{AUTHORITIES, Authority, Authorizer, Decision, FIRST, MakeAu
 pub use configuration::{Configuration, MatchCondition, Mode, WebhookMode};
 pub use node::node_name;
 pub use permit::Permit;
-pub use rbac::{PolicyRule, Rules, place_of_role, uncovered};
+pub use rbac::{PolicyRule, RuleList, Rules, place_of_role, uncovered};
 pub use reason::Reason;

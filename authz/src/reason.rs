@@ -1,5 +1,6 @@
 //! Why: what an authority says of its decision. Almost nobody reads it, so it is put into words only then.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,12 +76,8 @@ fn errors(reasons: &[Reason]) -> Option<Arc<str>> {
 
 /// Errors as upstream joins them: each once; one stands alone, several in brackets.
 pub(crate) fn aggregate(errors: Vec<String>) -> String {
-    let mut distinct: Vec<String> = Vec::new();
-    for error in errors {
-        if !distinct.contains(&error) {
-            distinct.push(error);
-        }
-    }
+    let mut known = HashSet::new();
+    let mut distinct: Vec<String> = errors.into_iter().filter(|error| known.insert(error.clone())).collect();
     if distinct.len() == 1 { distinct.remove(0) } else { format!("[{}]", distinct.join(", ")) }
 }
 

@@ -9,28 +9,42 @@ use authn::Caller;
 
 /// How many bindings that did not grant are told at most.
 const MAX_TRIED: usize = 32;
+/// How many that did are.
+const MAX_GRANTED: usize = 4;
+/// In how many other namespaces it is looked for near misses.
+const MAX_NAMESPACES: usize = 256;
+/// How many bytes of a rule are shown.
+const MAX_RULE_BYTES: usize = 512;
 /// How many near misses are told at most: the explanation has to stay readable.
 const MAX_NEAR: usize = 16;
 
 pub fn explain(policy: &Policy, caller: &Caller, asked: &Attributes) -> Explained {
     let mut explained = Explained { generation: Some(policy.generation), ..Explained::default() };
+    let (mut granting, mut others) = (0, 0);
     for grant in policy.grants(caller, &asked.namespace) {
-        let rules = policy.rules_of(&grant.binding.role, &grant.binding.namespace);
-        let granted = rules.and_then(|rules| rules.iter().find(|rule| rule.allows(asked)));
-        if granted.is_none() && explained.tried.len() >= MAX_TRIED {
+        if granting == MAX_GRANTED && others == MAX_TRIED {
             explained.omitted += 1;
             continue;
         }
+        let rules = policy.rules_of(&grant.binding.role, &grant.binding.namespace);
+        let granted = rules.and_then(|rules| rules.iter().find(|rule| rule.allows(asked)));
+        let (count, most) =
+            if granted.is_some() { (&mut granting, MAX_GRANTED) } else { (&mut others, MAX_TRIED) };
+        if *count == most {
+            explained.omitted += 1;
+            continue;
+        }
+        *count += 1;
         explained.tried.push(Trial {
             binding: grant.binding.described(),
             role: grant.binding.role.to_string(),
             subject: grant.subject().map(ToString::to_string).unwrap_or_default(),
-            rules: rules.map_or(0, <[PolicyRule]>::len),
+            rules: rules.map_or(0, |rules| rules.len()),
             missing: rules.is_none(),
-            granted: granted.map(PolicyRule::compact),
+            granted: granted.map(|rule| rule.brief(MAX_RULE_BYTES)),
         });
     }
-    if explained.tried.iter().all(|trial| trial.granted.is_none()) {
+    if granting == 0 {
         explained.near = near(policy, caller, asked);
     }
     explained
@@ -39,12 +53,16 @@ pub fn explain(policy: &Policy, caller: &Caller, asked: &Attributes) -> Explaine
 /// Rules of the caller that fail by one point only, then those that would allow the same in another namespace.
 fn near(policy: &Policy, caller: &Caller, asked: &Attributes) -> Vec<NearMiss> {
     let here = policy.grants(caller, &asked.namespace).flat_map(|grant| {
-        let rules = policy.rules_of(&grant.binding.role, &grant.binding.namespace).unwrap_or_default();
-        rules.iter().filter_map(move |rule| Some(miss(grant, rule, &lack(rule, asked)?)))
+        let rules = policy.rules_of(&grant.binding.role, &grant.binding.namespace);
+        rules
+            .into_iter()
+            .flat_map(|rules| rules.iter())
+            .filter_map(move |rule| Some(miss(grant, rule, &lack(rule, asked)?)))
     });
-    let mut places: Vec<&str> = policy.namespaces().filter(|place| *place != &*asked.namespace).collect();
-    places.sort_unstable();
-    let elsewhere = places.into_iter().flat_map(|place| {
+    // Whoever is nobody is not told which namespaces there are.
+    let most = if caller.is_anonymous() { 0 } else { MAX_NAMESPACES };
+    let places = policy.namespaces().filter(|place| *place != &*asked.namespace).take(most);
+    let elsewhere = places.flat_map(|place| {
         policy.grants_in(caller, place).filter_map(move |grant| {
             let rules = policy.rules_of(&grant.binding.role, place)?;
             let rule = rules.iter().find(|rule| asked.is_resource && rule.allows(asked))?;
@@ -68,7 +86,7 @@ fn miss(grant: &Grant, rule: &PolicyRule, lack: &str) -> NearMiss {
     NearMiss {
         binding: grant.binding.described(),
         role: role.to_string(),
-        rule: rule.compact(),
+        rule: rule.brief(MAX_RULE_BYTES),
         lack: lack.to_owned(),
     }
 }

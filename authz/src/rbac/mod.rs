@@ -10,16 +10,16 @@ mod policy;
 mod rule;
 
 pub use binding::place_of_role;
-pub use escalation::{Rules, uncovered};
+pub use escalation::{RuleList, Rules, uncovered};
 pub use rule::PolicyRule;
 
 use crate::explain::Explained;
 use crate::{Attributes, Authority, Decision, Reason, Ruling, Settings, reason};
 use api::{Followed, Later, Reader, Value};
 use authn::Caller;
-use binding::Grant;
+use binding::{Bound, Grant};
 use parking_lot::RwLock;
-use policy::Policy;
+use policy::{Policy, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,12 +49,22 @@ impl Authority for Rbac {
 
     fn begin(&self) -> Later<'_, ()> {
         Box::pin(async move {
-            self.follow("clusterroles", false, Policy::clear_roles, Policy::set_role, Policy::remove_role)
-                .await;
-            self.follow("roles", true, Policy::clear_roles, Policy::set_role, Policy::remove_role).await;
-            let (clear, set) = (Policy::clear_bindings, Policy::set_binding);
-            self.follow("clusterrolebindings", false, clear, set, Policy::remove_binding).await;
-            self.follow("rolebindings", true, clear, set, Policy::remove_binding).await;
+            let roles = Changes {
+                read: Role::from_value,
+                clear: Policy::clear_roles,
+                set: Policy::set_role,
+                remove: Policy::remove_role,
+            };
+            let bindings = Changes {
+                read: Bound::from_value,
+                clear: Policy::clear_bindings,
+                set: Policy::set_binding,
+                remove: Policy::remove_binding,
+            };
+            self.follow("clusterroles", false, roles).await;
+            self.follow("roles", true, roles).await;
+            self.follow("clusterrolebindings", false, bindings).await;
+            self.follow("rolebindings", true, bindings).await;
         })
     }
 
@@ -67,27 +77,38 @@ impl Authority for Rbac {
     }
 }
 
+/// How a policy changes with the objects of a resource. They are read before the policy is locked.
+struct Changes<T> {
+    read: fn(&Value) -> T,
+    clear: fn(&mut Policy, bool),
+    set: fn(&mut Policy, T),
+    remove: fn(&mut Policy, &str, &str),
+}
+
+impl<T> Clone for Changes<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Changes<T> {}
+
 impl Rbac {
     /// Keeps the policy as the objects of one resource are.
-    async fn follow(
-        &self,
-        resource: &'static str,
-        namespaced: bool,
-        clear: fn(&mut Policy, bool),
-        set: fn(&mut Policy, &Value),
-        remove: fn(&mut Policy, &str, &str),
-    ) {
+    async fn follow<T: 'static>(&self, resource: &'static str, namespaced: bool, changes: Changes<T>) {
         let policy = self.policy.clone();
-        let step = move |followed| {
-            let mut policy = policy.write();
-            match followed {
-                Followed::All(objects) => {
-                    clear(&mut policy, namespaced);
-                    objects.iter().for_each(|object| set(&mut policy, object));
-                }
-                Followed::Set(object) => set(&mut policy, &object),
-                Followed::Gone { namespace, name } => remove(&mut policy, &namespace, &name),
+        let step = move |followed| match followed {
+            Followed::All(objects) => {
+                let read: Vec<T> = objects.iter().map(changes.read).collect();
+                let mut policy = policy.write();
+                (changes.clear)(&mut policy, namespaced);
+                read.into_iter().for_each(|item| (changes.set)(&mut policy, item));
             }
+            Followed::Set(object) => {
+                let item = (changes.read)(&object);
+                (changes.set)(&mut policy.write(), item);
+            }
+            Followed::Gone { namespace, name } => (changes.remove)(&mut policy.write(), &namespace, &name),
         };
         self.reader.follow(GROUP, resource, Box::new(step)).await;
     }
@@ -130,7 +151,7 @@ fn rules(policy: &Policy, caller: &Caller, namespace: &str) -> Rules {
     let mut found = Rules::default();
     for binding in bindings.into_values() {
         match policy.rules_of(&binding.role, &binding.namespace) {
-            Some(rules) => found.rules.extend_from_slice(rules),
+            Some(rules) => found.rules.push(rules.clone()),
             None => found.errors.push(binding.role.not_found()),
         }
     }

@@ -3,12 +3,19 @@
 //! Bindings are found by whom they speak of, cluster-wide and in each namespace, so that a decision looks only at
 //! bindings of the caller; roles are found by name when a binding is looked at.
 
-use super::binding::{Binding, Grant, RoleRef, Who, place_of_role};
+use super::binding::{Bound, Grant, RoleRef, Who, place_of_role};
 use super::rule::PolicyRule;
 use api::{Str, Value};
 use authn::Caller;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// A Role, or a ClusterRole (whose namespace is empty).
+pub struct Role {
+    namespace: Str,
+    name: Str,
+    rules: Arc<[PolicyRule]>,
+}
 
 #[derive(Default)]
 pub struct Policy {
@@ -17,7 +24,7 @@ pub struct Policy {
     /// By namespace (empty for ClusterRoles) and name.
     roles: HashMap<Str, HashMap<Str, Arc<[PolicyRule]>>>,
     /// By namespace (empty for ClusterRoleBindings) and name.
-    bindings: HashMap<Str, HashMap<Str, Arc<Binding>>>,
+    bindings: HashMap<Str, HashMap<Str, Bound>>,
     /// The grants of the bindings, by the same namespaces.
     scopes: HashMap<Str, Scope>,
 }
@@ -29,11 +36,17 @@ pub struct Scope {
     groups: HashMap<Str, Vec<Arc<Grant>>>,
 }
 
+impl Role {
+    pub fn from_value(role: &Value) -> Self {
+        let text = |field: &str| Str::from(role.str_at(&["metadata", field]));
+        Role { namespace: text("namespace"), name: text("name"), rules: PolicyRule::all_of(role).into() }
+    }
+}
+
 impl Policy {
-    pub fn set_role(&mut self, role: &Value) {
-        let (namespace, name) = place(role);
+    pub fn set_role(&mut self, role: Role) {
         self.generation += 1;
-        self.roles.entry(namespace).or_default().insert(name, PolicyRule::all_of(role).into());
+        self.roles.entry(role.namespace).or_default().insert(role.name, role.rules);
     }
 
     pub fn remove_role(&mut self, namespace: &str, name: &str) {
@@ -41,23 +54,23 @@ impl Policy {
         remove(&mut self.roles, namespace, name);
     }
 
-    pub fn set_binding(&mut self, object: &Value) {
-        let binding = Arc::new(Binding::from_value(object));
+    pub fn set_binding(&mut self, bound: Bound) {
+        let binding = bound.binding.clone();
         self.remove_binding(&binding.namespace, &binding.name);
         let scope = self.scopes.entry(binding.namespace.clone()).or_default();
-        for (who, grant) in Grant::all(&binding) {
-            scope.add(who, Arc::new(grant));
+        for (who, grant) in &bound.grants {
+            scope.add(who, grant.clone());
         }
         let place = self.bindings.entry(binding.namespace.clone()).or_default();
-        place.insert(binding.name.clone(), binding);
+        place.insert(binding.name.clone(), bound);
     }
 
     pub fn remove_binding(&mut self, namespace: &str, name: &str) {
         self.generation += 1;
-        let Some(binding) = remove(&mut self.bindings, namespace, name) else { return };
+        let Some(bound) = remove(&mut self.bindings, namespace, name) else { return };
         let Some(scope) = self.scopes.get_mut(namespace) else { return };
-        for (who, grant) in Grant::all(&binding) {
-            scope.remove(&who, &grant);
+        for (who, grant) in &bound.grants {
+            scope.remove(who, grant);
         }
         if scope.users.is_empty() && scope.groups.is_empty() {
             self.scopes.remove(namespace);
@@ -78,12 +91,12 @@ impl Policy {
     }
 
     /// The rules of a role, as seen from a binding in `namespace`. `None` when there is no such role.
-    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Option<&[PolicyRule]> {
+    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Option<&Arc<[PolicyRule]>> {
         let (plural, namespace) = place_of_role(&role.kind, namespace).ok()?;
         if plural == "roles" && namespace.is_empty() {
             return None;
         }
-        self.roles.get(namespace)?.get(&role.name).map(|rules| &**rules)
+        self.roles.get(namespace)?.get(&role.name)
     }
 
     /// What concerns `caller` in a namespace: the cluster's grants, then the namespace's.
@@ -119,10 +132,10 @@ impl Policy {
 }
 
 impl Scope {
-    fn add(&mut self, who: Who, grant: Arc<Grant>) {
+    fn add(&mut self, who: &Who, grant: Arc<Grant>) {
         let grants = match who {
-            Who::User(name) => self.users.entry(name).or_default(),
-            Who::Group(name) => self.groups.entry(name).or_default(),
+            Who::User(name) => self.users.entry(name.clone()).or_default(),
+            Who::Group(name) => self.groups.entry(name.clone()).or_default(),
         };
         let at = grants.partition_point(|other| other.key() < grant.key());
         grants.insert(at, grant);
@@ -147,10 +160,6 @@ impl Scope {
         let user = self.users.get(caller.name());
         user.into_iter().chain(caller.groups().iter().filter_map(|group| self.groups.get(group.as_str())))
     }
-}
-
-fn place(object: &Value) -> (Str, Str) {
-    (object.str_at(&["metadata", "namespace"]).into(), object.str_at(&["metadata", "name"]).into())
 }
 
 fn remove<T>(map: &mut HashMap<Str, HashMap<Str, T>>, namespace: &str, name: &str) -> Option<T> {

@@ -2,6 +2,7 @@
 
 use crate::Attributes;
 use api::{Str, Value, quote};
+use std::fmt::{self, Write};
 
 /// `rbac.authorization.k8s.io/v1 PolicyRule`: verbs on resources, or on paths that are no resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,16 +88,58 @@ impl PolicyRule {
 
     /// Upstream's short form: `{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}`.
     pub fn compact(&self) -> String {
+        Compact(self).to_string()
+    }
+
+    /// The same, of about `limit` bytes at most; the rest of a longer one is not even made.
+    pub(super) fn brief(&self, limit: usize) -> String {
+        let mut brief = Brief { text: String::new(), limit };
+        if write!(brief, "{}", Compact(self)).is_err() {
+            brief.text.push_str("...");
+        }
+        brief.text
+    }
+}
+
+/// A rule in upstream's short form.
+struct Compact<'a>(&'a PolicyRule);
+
+impl fmt::Display for Compact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
-            ("APIGroups", &self.api_groups),
-            ("Resources", &self.resources),
-            ("NonResourceURLs", &self.non_resource_urls),
-            ("ResourceNames", &self.resource_names),
-            ("Verbs", &self.verbs),
+            ("APIGroups", &self.0.api_groups),
+            ("Resources", &self.0.resources),
+            ("NonResourceURLs", &self.0.non_resource_urls),
+            ("ResourceNames", &self.0.resource_names),
+            ("Verbs", &self.0.verbs),
         ];
-        let shown = parts.iter().filter(|(_, texts)| !texts.is_empty());
-        let shown: Vec<String> = shown.map(|(name, texts)| format!("{name}:{}", quoted(texts))).collect();
-        format!("{{{}}}", shown.join(", "))
+        let mut before = "{";
+        for (name, texts) in parts.iter().filter(|(_, texts)| !texts.is_empty()) {
+            write!(f, "{before}{name}:[")?;
+            before = "";
+            for text in *texts {
+                write!(f, "{before}{}", quote(text))?;
+                before = " ";
+            }
+            f.write_char(']')?;
+            before = ", ";
+        }
+        f.write_str(if before == "{" { "{}" } else { "}" })
+    }
+}
+
+/// A text that takes so many bytes and no more.
+struct Brief {
+    text: String,
+    limit: usize,
+}
+
+impl Write for Brief {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.limit.saturating_sub(self.text.len());
+        let fits = text.floor_char_boundary(room);
+        self.text.push_str(text.get(..fits).unwrap_or_default());
+        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
@@ -189,5 +232,7 @@ mod tests {
             r#"{APIGroups:[""], Resources:["pods"], ResourceNames:["a"], Verbs:["get" "list"]}"#
         );
         assert_eq!(rule.to_value(), value);
+        assert_eq!((rule.brief(512), rule.brief(14)), (rule.compact(), "{APIGroups:[\"\"...".to_owned()));
+        assert_eq!(PolicyRule::default().compact(), "{}");
     }
 }

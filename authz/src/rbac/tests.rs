@@ -168,8 +168,8 @@ fn rule_allows(rule: &Value, asked: &Attributes) -> bool {
 
 fn apply(policy: &mut Policy, change: &Change) {
     match change {
-        Change::Set("role", role) => policy.set_role(role),
-        Change::Set(_, binding) => policy.set_binding(binding),
+        Change::Set("role", role) => policy.set_role(Role::from_value(role)),
+        Change::Set(_, binding) => policy.set_binding(Bound::from_value(binding)),
         Change::Gone("role", space, name) => policy.remove_role(space, name),
         Change::Gone(_, space, name) => policy.remove_binding(space, name),
     }
@@ -307,8 +307,8 @@ async fn a_change_of_the_cluster_counts_for_the_next_decision() {
 fn an_explanation_names_what_was_tried_and_what_was_nearly_enough() {
     let mut policy = Policy::default();
     let rule = tree!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["web"]});
-    policy.set_role(&tree!({"metadata": {"name": "view"}, "rules": [rule]}));
-    policy.set_binding(&view_for("b"));
+    policy.set_role(Role::from_value(&tree!({"metadata": {"name": "view"}, "rules": [rule]})));
+    policy.set_binding(Bound::from_value(&view_for("b")));
     let jane = authn::hypothetical("jane", "", vec!["dev".to_owned()], Vec::new());
     let lack = |verb: &str, resource: &str, name: &str, space: &str| {
         let mut asked = Attributes::resource(verb, "", "v1", resource);
@@ -321,4 +321,37 @@ fn an_explanation_names_what_was_tried_and_what_was_nearly_enough() {
     assert_eq!(lack("get", "pods", "", "a"), ["is limited to names"]);
     assert_eq!(lack("get", "pods", "web", "b"), [r#"holds in namespace "a" only"#]);
     assert_eq!(lack("get", "secrets", "web", "a"), [""; 0]);
+}
+
+#[test]
+fn an_explanation_of_very_many_bindings_tells_some_and_counts_the_rest() {
+    let mut policy = Policy::default();
+    let names: Vec<Value> = (0..1000).map(|i| Value::from(format!("pod-number-{i}"))).collect();
+    let rule = tree!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": names});
+    policy.set_role(Role::from_value(&tree!({"metadata": {"name": "view"}, "rules": [rule]})));
+    for i in 0..500 {
+        policy.set_binding(Bound::from_value(&view_for(&format!("b{i}"))));
+    }
+    let jane = authn::hypothetical("jane", "", vec!["dev".to_owned()], Vec::new());
+    let mut asked = Attributes { namespace: Str::from("a"), ..Attributes::resource("get", "", "v1", "pods") };
+    let refused = explain::explain(&policy, &jane, &asked);
+    assert_eq!((refused.tried.len() + refused.omitted, refused.near.len()), (500, 16));
+    assert!(refused.near.iter().all(|near| near.rule.len() < 600), "{:?}", refused.near);
+    asked.name = "pod-number-7".into();
+    let allowed = explain::explain(&policy, &jane, &asked);
+    assert_eq!((allowed.tried.len(), allowed.omitted, allowed.near.len()), (4, 496, 0));
+    assert!(allowed.tried.iter().all(|trial| trial.granted.as_ref().is_some_and(|rule| rule.len() < 600)));
+}
+
+#[test]
+fn nobody_in_particular_is_not_told_where_else_something_holds() {
+    let mut policy = Policy::default();
+    let rule = tree!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]});
+    policy.set_role(Role::from_value(&tree!({"metadata": {"name": "view"}, "rules": [rule]})));
+    policy.set_binding(Bound::from_value(&view_for("b")));
+    let asked = Attributes { namespace: Str::from("b"), ..Attributes::resource("get", "", "v1", "pods") };
+    for (user, told) in [("jane", 1), (authn::ANONYMOUS, 0)] {
+        let caller = authn::hypothetical(user, "", vec!["dev".to_owned()], Vec::new());
+        assert_eq!(explain::explain(&policy, &caller, &asked).near.len(), told, "{user}");
+    }
 }
