@@ -1,6 +1,6 @@
 //! The corridor: the way of a request from the door to its answer. This is the file to open first.
 
-use crate::address::{Address, Verb, address};
+use crate::address::{Address, Target, Verb, address};
 use crate::answer::{self, Answer, gzip};
 use crate::audit::{self, Trail};
 use crate::call::Call;
@@ -102,9 +102,6 @@ async fn walk(
     if let Some(trail) = trail {
         trail.received(caller.as_ref().ok(), &attributes).await?;
     }
-    if let Some(explanation) = Explanation::of(parts) {
-        explanation.authenticated(server, parts).await;
-    }
     let caller = caller?;
     let warnings = caller.warnings().to_vec();
     let other = impersonate::act(server, &caller, &parts.headers, &attributes).await?;
@@ -114,13 +111,18 @@ async fn walk(
         Err(many) => return Ok(flow::too_many(many)),
     };
     if let Some(explanation) = Explanation::of(parts) {
+        explanation.authenticated(server, parts).await;
         explanation.authorized(server, &caller, &attributes).await;
     }
     let permit = match trail {
         None => server.authorizer.authorize(caller, attributes).await,
         Some(trail) => trail.authorize(&server.authorizer, caller, attributes).await,
     };
-    let permit = permit.map_err(|status| Refused { status, warnings: warnings.clone() })?;
+    let permit = match permit {
+        Ok(permit) => permit,
+        Err(status) if status.code == 500 => return Ok(undecided(parts, &status)),
+        Err(status) => return Err(Refused { status, warnings }),
+    };
     let Address::Resource(target) = place else {
         return documents::serve(server, parts, query, &permit).await;
     };
@@ -172,19 +174,41 @@ fn attributes(place: &Address, parts: &Parts, query: &Query) -> Attributes {
     match place {
         Address::Other => Attributes::path(&parts.method.as_str().to_ascii_lowercase(), parts.uri.path()),
         Address::Resource(target) => {
-            let method = parts.method.as_str().to_ascii_lowercase();
-            let verb = target.verb.map_or(method.as_str(), |verb| verb.as_str());
+            let verb = asked_verb(target, parts.method.as_str(), query);
             let mut attributes = Attributes::resource(verb, &target.group, &target.version, &target.resource);
             attributes.subresource = target.subresource.as_str().into();
             attributes.namespace = target.namespace.as_str().into();
             attributes.name = target.name.as_str().into();
             attributes.path = parts.uri.path().into();
-            if matches!(target.verb, Some(Verb::List | Verb::Watch | Verb::DeleteCollection)) {
+            let selects = matches!(target.verb, Some(Verb::List | Verb::Watch | Verb::DeleteCollection));
+            if selects && !target.watch_path {
                 limit(&mut attributes, query);
             }
             attributes
         }
     }
+}
+
+/// The verb that authorization is asked about; deprecated watch paths are watches whatever the method.
+fn asked_verb(target: &Target, method: &str, query: &Query) -> &'static str {
+    match (target.verb, method) {
+        _ if target.watch_path => "watch",
+        (Some(verb), _) => verb.as_str(),
+        (None, "HEAD") if !target.name.is_empty() => "get",
+        (None, "HEAD") if query.flag("watch") => "watch",
+        (None, "HEAD") => "list",
+        (None, _) => "",
+    }
+}
+
+/// The 500 of an authority that failed while no other allows: plain text, as upstream's filter answers it.
+fn undecided(parts: &Parts, status: &Status) -> Answer {
+    let why = status.message.strip_prefix("Internal error occurred: ").unwrap_or(&status.message);
+    let text = format!("Internal Server Error: {}: {why}\n", api::quote(&parts.uri.to_string()));
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut answer = answer::bytes_of(500, "text/plain; charset=utf-8", text.into());
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// Tells what the selectors limit a request to. Lists and watches of one name count as requests for it.
@@ -195,7 +219,8 @@ fn limit(attributes: &mut Attributes, query: &Query) {
         .fields
         .exact_value("metadata.name")
         .filter(|name| names::is_path_segment_name(name).is_empty());
-    if let Some(name) = name.filter(|_| attributes.name.is_empty()) {
+    if let Some(name) = name.filter(|_| attributes.name.is_empty() && attributes.verb != *"deletecollection")
+    {
         attributes.name = name.into();
     }
 }
@@ -303,4 +328,43 @@ fn deleted(call: &Call, form: Form, deleted: edit::delete::Deleted) -> Result<An
     }
     let code = if !deleted.gone && deleted.options.orphan_dependents == Some(false) { 202 } else { 200 };
     answer::object(call, form, code, deleted.written.object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: &str, uri: &str) -> Attributes {
+        let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        attributes(&address(method, parts.uri.path(), &query), &parts, &query)
+    }
+
+    #[test]
+    fn one_name_selected_is_asked_for_by_name_unless_all_are_deleted() {
+        let pods = "/api/v1/namespaces/a/pods";
+        let one = "fieldSelector=metadata.name=p";
+        assert_eq!(asked("GET", &format!("{pods}?{one}")).name, *"p");
+        assert_eq!(asked("GET", &format!("{pods}?watch=1&{one}")).name, *"p");
+        let all = asked("DELETE", &format!("{pods}?{one}"));
+        assert_eq!((all.verb.as_str(), all.name.as_str()), ("deletecollection", ""));
+        assert_eq!(all.fields.exact_value("metadata.name"), Some("p"));
+    }
+
+    #[test]
+    fn deprecated_watch_paths_are_watches_whatever_the_method() {
+        for method in ["GET", "POST", "DELETE"] {
+            let watch = asked(method, "/api/v1/watch/namespaces/a/pods?fieldSelector=metadata.name=p");
+            assert_eq!((watch.verb.as_str(), watch.name.as_str()), ("watch", ""), "{method}");
+            assert!(watch.fields.is_empty());
+        }
+    }
+
+    #[test]
+    fn other_methods_are_asked_as_upstream_asks() {
+        assert_eq!(asked("HEAD", "/api/v1/namespaces/a/pods").verb, *"list");
+        assert_eq!(asked("HEAD", "/api/v1/namespaces/a/pods/p").verb, *"get");
+        assert_eq!(asked("OPTIONS", "/api/v1/namespaces/a/pods").verb, *"");
+        assert_eq!(asked("OPTIONS", "/healthz").verb, *"options");
+    }
 }

@@ -51,7 +51,7 @@ pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
     if !target.subresource.is_empty() && target.watch_path {
         return unknown();
     }
-    match allowed {
+    match allowed && (!target.watch_path || target.verb == Some(Verb::Watch)) {
         true => Found::Kind(kind.clone()),
         false if !target.name.is_empty() && info.verbs == Verbs::CREATE => unknown(),
         false => Found::Refused(Status::method_not_allowed()),

@@ -114,6 +114,10 @@ fn rooms(
     let mut may = authz::Settings::new(clock.clone());
     (may.reader, may.network) = (reader.clone(), network.clone());
     may.configuration = flags.authorization.configuration()?;
+    if flags.authorization.allows_all() && who.anonymous {
+        tracing::warn!("with --authorization-mode=AlwaysAllow anonymous requests are refused");
+        who.anonymous = false;
+    }
     let mut policy = admission::Settings::new(clock.clone());
     (policy.reader, policy.network, policy.writes) = (reader, network.clone(), Arc::new(own));
     flags.admission.settle(&mut policy)?;

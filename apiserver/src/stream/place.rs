@@ -202,6 +202,7 @@ fn split_or_refuse<'a>(call: &'a Call, what: &str) -> Result<(&'a str, &'a str, 
 
 /// Addresses that a proxy may be asked to reach.
 fn is_global_unicast(ip: &IpAddr) -> bool {
+    let ip = ip.to_canonical();
     let link_local = match ip {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.segments()[0] & 0xffc0 == 0xfe80,

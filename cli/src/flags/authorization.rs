@@ -56,6 +56,11 @@ impl Authorization {
         parse(&client::kubeconfig::read_file(file).map_err(anyhow::Error::msg)?)
     }
 
+    /// Whether everybody who is let in may do everything: then strangers are not let in.
+    pub fn allows_all(&self) -> bool {
+        self.authorization_mode.iter().flatten().any(|mode| mode == "AlwaysAllow")
+    }
+
     fn of_modes(&self) -> anyhow::Result<Configuration> {
         let modes = match &self.authorization_mode {
             Some(modes) => modes.clone(),
