@@ -4,8 +4,8 @@
 //! it one step. It has its own identity, and no way to the store. All controllers share one local copy of each
 //! resource.
 
-mod authentication_trust;
 mod api_service;
+mod authentication_trust;
 mod bootstrap;
 mod bootstrap_token;
 mod certificate_approving;
