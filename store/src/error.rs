@@ -54,3 +54,12 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 }
+
+/// How the error of a data directory ends that somebody else has open.
+pub(crate) const IN_USE: &str = "in use by another process";
+
+impl Error {
+    pub(crate) fn is_in_use(&self) -> bool {
+        matches!(self, Error::DataDir(text) if text.ends_with(IN_USE))
+    }
+}

@@ -74,14 +74,27 @@ impl StoreConfig {
     }
 }
 
+/// A process that was just ended, or one just forked from the owner, may hold a directory for a moment.
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 impl Store {
     /// Opens a store; must be called inside a tokio runtime.
     pub async fn open(config: StoreConfig) -> Result<Store, Error> {
         match config.backend {
             Backend::Memory => Ok(Store::memory(config.history, config.clock)),
             Backend::Embedded(dir) => {
-                let (engine, index) =
-                    Embedded::open(&dir, FIRST_REVISION, config.history, config.clock, &config.seal)?;
+                let open = || {
+                    Embedded::open(&dir, FIRST_REVISION, config.history, config.clock.clone(), &config.seal)
+                };
+                let mut tries = 0;
+                let (engine, index) = loop {
+                    match open() {
+                        Err(error) if error.is_in_use() && tries < LOCK_TRIES => tries += 1,
+                        opened => break opened?,
+                    }
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                };
                 Ok(Store { index, engine, sealing: config.seal })
             }
             Backend::Etcd(urls) => {

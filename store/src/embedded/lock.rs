@@ -5,7 +5,7 @@
 //! says so, and with which format.
 
 use super::record::FORMAT;
-use crate::error::Error;
+use crate::error::{Error, IN_USE};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -44,7 +44,7 @@ impl DirLock {
             .map_err(|error| bad_dir(dir, format_args!("{LOCK} cannot be opened: {error}")))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(bad_dir(dir, "in use by another process")),
+            Err(TryLockError::WouldBlock) => return Err(bad_dir(dir, IN_USE)),
             Err(TryLockError::Error(error)) => {
                 return Err(bad_dir(dir, format_args!("{LOCK} cannot be locked: {error}")));
             }

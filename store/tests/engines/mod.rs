@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // it is a test
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -108,7 +109,7 @@ impl EtcdServer {
             if self.process.try_wait().unwrap().is_some() {
                 return false;
             }
-            if TcpStream::connect(&address).is_ok() {
+            if is_healthy(&address) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -126,6 +127,17 @@ impl Drop for EtcdServer {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether an etcd answers there. That somebody takes the connection is not enough: it may be the peer's port of
+/// another one, or this very socket, which the kernel gave the port that it looks for.
+fn is_healthy(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let patience = Some(Duration::from_secs(2));
+    let asked =
+        stream.set_read_timeout(patience).and_then(|()| stream.write_all(b"GET /health HTTP/1.0\r\n\r\n"));
+    let mut answer = String::new();
+    asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains("\"health\"")
 }
 
 fn find_binary() -> Option<PathBuf> {
