@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes gathered at most: one TLS record.
 const GATHERED_BYTES: usize = 16 * 1024;
+/// Bytes handed on in one turn at most: encrypting and sending more would let all other connections wait.
+const TURN_BYTES: usize = 64 * 1024;
 
 /// The connection's bytes, as hyper sees them.
 pub(super) struct Corked<Io>(Arc<Mutex<Wire<Io>>>);
@@ -32,10 +34,12 @@ struct Wire<Io> {
     io: Io,
     gathered: Vec<u8>,
     corked: bool,
+    /// Bytes that may still be handed on in this turn.
+    left: usize,
 }
 
 pub(super) fn cork<Io>(io: Io, connection: Arc<Connection>) -> (Corked<Io>, Cork<Io>) {
-    let wire = Arc::new(Mutex::new(Wire { io, gathered: Vec::new(), corked: true }));
+    let wire = Arc::new(Mutex::new(Wire { io, gathered: Vec::new(), corked: true, left: TURN_BYTES }));
     (Corked(wire.clone()), Cork { wire, connection, has_waited: false })
 }
 
@@ -51,6 +55,7 @@ impl<Io: AsyncWrite + Unpin> Cork<Io> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        self.wire.lock().left = TURN_BYTES;
         let turn = serving.poll(cx);
         let mut wire = self.wire.lock();
         // After an upgrade somebody else writes, and flushes.
@@ -65,12 +70,20 @@ impl<Io: AsyncWrite + Unpin> Cork<Io> {
 impl<Io: AsyncWrite + Unpin> Wire<Io> {
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let bytes = slices.iter().map(|slice| slice.len()).sum();
+        if self.corked && self.left == 0 {
+            // The rest goes in the next turn, after everybody else's.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.gathered.len() + bytes > GATHERED_BYTES {
             ready!(self.poll_drain(cx))?;
         }
         if bytes > GATHERED_BYTES {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
+            self.left = self.left.saturating_sub(written);
+            return Poll::Ready(Ok(written));
         }
+        self.left = self.left.saturating_sub(bytes);
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(GATHERED_BYTES);
         }
@@ -159,6 +172,27 @@ mod tests {
         let mut all = vec![0; 40_000];
         theirs.read_exact(&mut all).await.unwrap();
         assert!(all.iter().all(|byte| *byte == b'd'));
+    }
+
+    #[tokio::test]
+    async fn a_turn_hands_on_no_more_than_its_share() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let connection = Arc::new(Connection::new(Peer::default(), None));
+        let (mut corked, mut cork) = cork(ours, connection);
+        let mut writing = Box::pin(async {
+            for _ in 0..40 {
+                corked.write_all(&[b'x'; 10_000]).await?;
+            }
+            std::future::pending::<io::Result<()>>().await
+        });
+        let mut turns = 0;
+        let mut all = vec![0; 400_000];
+        let mut reading = Box::pin(theirs.read_exact(&mut all));
+        while poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await.is_pending() {
+            poll_fn(|cx| Poll::Ready(cork.turn(writing.as_mut(), cx).is_pending())).await;
+            turns += 1;
+        }
+        assert!((5..10).contains(&turns), "{turns}");
     }
 
     #[tokio::test]
