@@ -107,7 +107,7 @@ mod tests {
         let clock = Clock::system();
         let settings = Settings::new(clock.clone());
         Arc::new(Server::new(Rooms {
-            objects: Objects::new(Store::open(StoreConfig::memory()).await.unwrap()),
+            objects: Objects::new(Store::open(StoreConfig::memory()).await.unwrap(), Ids::system()),
             authenticator: Authenticator::new(&settings).unwrap(),
             authorizer: Authorizer::new(&authz::Settings::new(clock.clone())).unwrap(),
             admission: Chain::new(&admission::Settings::new(clock.clone()), &[], &[]).unwrap(),

@@ -10,6 +10,7 @@ use kinds::{Kind, Registry};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
+use stdx::Ids;
 use store::{Key, ListQuery, Scope, Space, Store};
 
 /// Store, kinds and places. Cheap to clone.
@@ -24,17 +25,19 @@ struct Inner {
     /// Rings with every change of the registry.
     registered: tokio::sync::watch::Sender<()>,
     spaces: RwLock<HashMap<String, Space>>,
+    ids: Ids,
 }
 
 impl Objects {
-    /// The built-in kinds, in `store`.
-    pub fn new(store: Store) -> Self {
+    /// The built-in kinds, in `store`; names that plugins make up end as `ids` says.
+    pub fn new(store: Store, ids: Ids) -> Self {
         Objects(Arc::new(Inner {
             store,
             registry: ArcSwap::from_pointee(Registry::builtin()),
             registering: Mutex::new(()),
             registered: tokio::sync::watch::Sender::new(()),
             spaces: RwLock::default(),
+            ids,
         }))
     }
 
@@ -108,6 +111,20 @@ impl Objects {
         let query = ListQuery { scope, ..ListQuery::default() };
         let Ok(page) = self.0.store.list(&self.space(&**kind), &query).await else { return Vec::new() };
         page.entries.iter().filter_map(|entry| stored::decode(&**kind, entry).ok()).collect()
+    }
+}
+
+impl admission::Cluster for Objects {
+    fn name_suffix(&self) -> String {
+        self.0.ids.name_suffix()
+    }
+
+    fn resource_of(&self, group: &str, version: &str, kind: &str) -> Option<(String, bool)> {
+        let registry = self.registry();
+        let kind = registry.find_kind(group, kind)?;
+        let info = kind.info();
+        let is_served = info.versions.iter().any(|served| *served == *version);
+        is_served.then(|| (info.plural.to_string(), info.namespaced))
     }
 }
 

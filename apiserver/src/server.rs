@@ -10,7 +10,6 @@ use crate::flow::{self, Flow};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use admission::Chain;
-use api::{Follow, Later, Reader, Value};
 use authn::{Authenticator, Impersonation};
 use authz::Authorizer;
 use kinds::Registry;
@@ -141,7 +140,7 @@ impl Server {
 
     /// Follows the objects that say how requests share the server.
     pub async fn follow_flow_control(&self) {
-        self.flow.follow(self).await;
+        self.flow.follow(&self.objects).await;
     }
 
     /// Seconds until a watch without a timeout of its own ends: from a least time to twice that, so that not all end at
@@ -161,49 +160,5 @@ impl Server {
     /// Returns once the server is told to stop.
     pub async fn stopping(&self) {
         self.drain.started().await;
-    }
-}
-
-impl admission::Cluster for Server {
-    fn name_suffix(&self) -> String {
-        self.ids.name_suffix()
-    }
-
-    fn resource_of(&self, group: &str, version: &str, kind: &str) -> Option<(String, bool)> {
-        let registry = self.registry();
-        let kind = registry.find_kind(group, kind)?;
-        let info = kind.info();
-        let is_served = info.versions.iter().any(|served| *served == *version);
-        is_served.then(|| (info.plural.to_string(), info.namespaced))
-    }
-}
-
-impl Reader for Server {
-    fn get<'a>(
-        &'a self,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> Later<'a, Option<Value>> {
-        self.objects.get(group, resource, namespace, name)
-    }
-
-    fn get_latest<'a>(
-        &'a self,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> Later<'a, Option<Value>> {
-        self.objects.get_latest(group, resource, namespace, name)
-    }
-
-    fn list<'a>(&'a self, group: &'a str, resource: &'a str, namespace: &'a str) -> Later<'a, Vec<Value>> {
-        self.objects.list(group, resource, namespace)
-    }
-
-    fn follow<'a>(&'a self, group: &'static str, resource: &'static str, follow: Follow) -> Later<'a, ()> {
-        self.objects.follow(group, resource, follow)
     }
 }

@@ -103,7 +103,8 @@ fn rooms(
     clock: Clock,
     drain: Drain,
 ) -> anyhow::Result<Rooms> {
-    let objects = Objects::new(store);
+    let ids = Ids::system();
+    let objects = Objects::new(store, ids.clone());
     let reader: Arc<dyn Reader> = Arc::new(objects.clone());
     let network: Arc<dyn Network> = Arc::new(Outward::default());
     let mut who = authn::Settings::new(clock.clone());
@@ -135,7 +136,7 @@ fn rooms(
         encryption: None,
         flow: flags.flow.settings(flags.threads)?,
         clock,
-        ids: Ids::system(),
+        ids,
         tokens: Some(flags.authentication.service_accounts.issuer(pki, endpoint)?),
         drain,
         limits: flags.limits.granted().map_err(anyhow::Error::msg)?,

@@ -3,7 +3,7 @@
 
 mod pod;
 
-pub use pod::{add, limits, qos_class, requests, sum_over_containers};
+pub use pod::{add, is_sidecar, limits, qos_class, requests, sum_over_containers};
 
 use crate::{Map, Quantity, Value, names};
 use std::collections::BTreeMap;

@@ -22,7 +22,8 @@ fn raise(most: &mut Amounts, other: Amounts) {
     }
 }
 
-fn is_sidecar(container: &Value) -> bool {
+/// True for init containers that go on running.
+pub fn is_sidecar(container: &Value) -> bool {
     container.str_at(&["restartPolicy"]) == "Always"
 }
 

@@ -164,7 +164,7 @@ async fn review(call: &Call, change: Change<'_>, phase: Phase) -> Result<Charges
         audit_annotations: &mut audit_annotations,
         charges: &mut charges,
     };
-    let reader: &dyn admission::Cluster = &*call.server;
+    let reader: &dyn admission::Cluster = &**call.server;
     let chain = &call.server.admission;
     let outcome = match phase {
         Phase::Admit => chain.admit(&mut review, reader).await,

@@ -44,6 +44,7 @@ pub use validate::{template_metadata_faults, validate_spec, validate_template};
 pub use volume_sources::csi_driver_name;
 pub use warnings::{deprecated_node_label, template_warnings, warn_node_selector_term, warn_pod};
 
+pub use api::resources::is_sidecar;
 use api::{Fault, Path, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,11 +63,6 @@ pub fn each_container<'v>(spec: &'v Value, path: &Path) -> impl Iterator<Item = 
         let at = path.child(list);
         spec.list_at(&[list]).iter().enumerate().map(move |(i, c)| (at.index(i), c))
     })
-}
-
-/// True for init containers that go on running.
-pub fn is_sidecar(container: &Value) -> bool {
-    container.str_at(&["restartPolicy"]) == "Always"
 }
 
 /// Checks of a Pod beyond its metadata. `old`: what it replaces.
