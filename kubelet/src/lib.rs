@@ -1,8 +1,13 @@
 //! Runs the pods of a node, as a client of the API server.
 //!
 //! `hollow` simulates nodes: they register, renew their leases and report their pods as a kubelet does, and run
-//! nothing. (The kubelet that runs containers is filled by the issue on running pods.)
+//! nothing. Everything else is the kubelet that runs containers.
 
 pub mod hollow;
 
 mod resources;
+mod runtime;
+mod settings;
+
+pub use runtime::{Runtime, cri};
+pub use settings::{MAX_PODS, Settings};
