@@ -5,9 +5,14 @@
 
 pub mod hollow;
 
+mod kubelet;
+mod pod;
+mod pods;
 mod resources;
 mod runtime;
 mod settings;
 
+pub use kubelet::{Kubelet, start};
+pub use pods::{Pods, Source};
 pub use runtime::{Runtime, cri};
 pub use settings::{MAX_PODS, Settings};

@@ -2,6 +2,7 @@
 //! events and imports through containerd's own services.
 
 mod connection;
+pub mod labels;
 
 pub use k8s_cri::v1 as cri;
 

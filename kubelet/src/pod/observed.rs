@@ -1,0 +1,68 @@
+//! What containerd has of a pod.
+
+use crate::cri;
+use crate::runtime::labels;
+use std::collections::HashMap;
+
+/// The sandboxes and containers of a pod as containerd last told, both newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    pub uid: String,
+    pub sandboxes: Vec<cri::PodSandboxStatus>,
+    pub containers: Vec<cri::ContainerStatus>,
+}
+
+impl Observed {
+    /// The newest sandbox, if it is ready.
+    pub fn sandbox(&self) -> Option<&cri::PodSandboxStatus> {
+        self.sandboxes.first().filter(|s| s.state() == cri::PodSandboxState::SandboxReady)
+    }
+
+    /// The addresses of the newest sandbox if that is ready; none with the host's network.
+    pub fn ips(&self) -> Vec<&str> {
+        let Some(network) = self.sandbox().and_then(|s| s.network.as_ref()) else { return Vec::new() };
+        let more = network.additional_ips.iter().map(|ip| ip.ip.as_str());
+        std::iter::once(network.ip.as_str()).chain(more).filter(|ip| !ip.is_empty()).collect()
+    }
+
+    /// The containers of a name, the newest first.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a cri::ContainerStatus> {
+        self.containers.iter().filter(move |c| container_name(c) == name)
+    }
+
+    /// The newest container of a name.
+    pub fn latest<'a>(&'a self, name: &'a str) -> Option<&'a cri::ContainerStatus> {
+        self.of(name).next()
+    }
+
+    pub fn by_id(&self, id: &str) -> Option<&cri::ContainerStatus> {
+        self.containers.iter().find(|c| c.id == id)
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &cri::ContainerStatus> {
+        self.containers.iter().filter(|c| is_running(c))
+    }
+}
+
+pub fn is_running(container: &cri::ContainerStatus) -> bool {
+    container.state() == cri::ContainerState::ContainerRunning
+}
+
+pub fn has_exited(container: &cri::ContainerStatus) -> bool {
+    container.state() == cri::ContainerState::ContainerExited
+}
+
+/// The name in the pod's spec.
+pub fn container_name(container: &cri::ContainerStatus) -> &str {
+    label(&container.labels, labels::CONTAINER_NAME)
+}
+
+/// How often the container had been started before.
+pub fn restart_count(container: &cri::ContainerStatus) -> i64 {
+    let written = label(&container.annotations, labels::RESTART_COUNT).parse().ok();
+    written.unwrap_or_else(|| container.metadata.as_ref().map_or(0, |m| i64::from(m.attempt)))
+}
+
+pub fn label<'a>(labels: &'a HashMap<String, String>, name: &str) -> &'a str {
+    labels.get(name).map_or("", String::as_str)
+}
