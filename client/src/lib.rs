@@ -1,5 +1,6 @@
 //! A client of the API server, over a pipe in the same process or over HTTPS: requests and watches (`Client`), a local
-//! copy of a resource that follows the server (`Informer`), and a queue of keys to work on (`WorkQueue`).
+//! copy of a resource that follows the server (`Informer`), a queue of keys to work on (`WorkQueue`), and events
+//! (`Recorder`).
 //!
 //! `https` is the house's one way to servers elsewhere, also for those that are no API servers.
 
@@ -11,6 +12,7 @@ mod informer;
 mod informers;
 pub mod kubeconfig;
 mod meta;
+mod recorder;
 mod resource;
 mod watch;
 mod work_queue;
@@ -22,6 +24,7 @@ pub use http::Method;
 pub use informer::{Cache, Handler, Informer, Trim, key_of, trim_managed_fields};
 pub use informers::Informers;
 pub use meta::{Meta, MetaEvent, Owner};
+pub use recorder::{Recorder, reference};
 pub use resource::Resource;
 pub use watch::{Event, EventKind, WatchStream};
 pub use work_queue::WorkQueue;

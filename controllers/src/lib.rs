@@ -23,7 +23,6 @@ mod discovery;
 mod disruption;
 mod endpoint_slice;
 mod endpoints;
-mod event_recorder;
 mod flow_control;
 mod garbage_collector;
 mod heads;
@@ -57,9 +56,9 @@ mod volume_protection;
 
 pub use bootstrap::bootstrap;
 pub use context::Context;
-pub use event_recorder::Recorder;
 pub use identity::groups;
 
+pub(crate) use client::Recorder;
 use client::{Client, Informers};
 use list::CONTROLLERS;
 use std::net::SocketAddr;

@@ -23,7 +23,6 @@ macro_rules! cluster {
 namespaced! {
     config_maps: "" "configmaps";
     endpoints: "" "endpoints";
-    events: "" "events";
     persistent_volume_claims: "" "persistentvolumeclaims";
     pods: "" "pods";
     replication_controllers: "" "replicationcontrollers";
