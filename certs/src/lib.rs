@@ -1,7 +1,8 @@
 //! Certificate authority, issuing, renewal, kubeconfigs and service-account keys.
 //!
 //! `Pki` is everything a control plane needs, made once and kept in a directory; `Authority` signs;
-//! `Credential` is a certificate with its key; `kubeconfig` writes one into a file for clients.
+//! `Credential` is a certificate with its key; `kubeconfig` writes one into a file for clients; `ServerTls` shows one
+//! to the clients of a server.
 
 mod authority;
 mod error;
@@ -10,6 +11,7 @@ mod names;
 mod parsed;
 mod pki;
 mod request;
+mod server_tls;
 mod subject;
 mod token_signer;
 
@@ -18,4 +20,5 @@ pub use error::PkiError;
 pub use names::ServerNames;
 pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
 pub use request::Terms;
+pub use server_tls::ServerTls;
 pub use token_signer::{TokenSigner, certificates_from_pem, public_keys_from_pem, sign_detached};

@@ -1,6 +1,6 @@
 //! The door: connections come in, requests go on, answers go out.
 //!
-//! TLS (`tls`) over TCP, or a pipe inside the process; HTTP/1.1 and HTTP/2 by ALPN or by their first bytes.
+//! TLS (`ServerTls`) over TCP, or a pipe inside the process; HTTP/1.1 and HTTP/2 by ALPN or by their first bytes.
 //! Every request carries its `Arc<Connection>` as an extension, whose `Peer` is what `authn` judges. The door
 //! knows nothing of callers and resources. What a stranger can cost is bounded here: connections, handshakes,
 //! idleness, heads, windows, and time between two pieces of a body (`stdx::limits`).
@@ -14,14 +14,13 @@ mod drain;
 mod headers;
 mod request_body;
 mod serve;
-mod tls;
 
 pub use body::{Body, BoxError};
+pub use certs::ServerTls;
 pub use connection::Connection;
 pub use drain::Drain;
 pub use headers::HeaderView;
 pub use request_body::{RequestBody, RequestBodyError};
-pub use tls::ServerTls;
 
 use crate::deadline::Limits;
 use authn::{Caller, Peer};

@@ -1,10 +1,10 @@
-//! TLS as the API server speaks it: 1.3 and 1.2, HTTP/2 and HTTP/1.1, client certificates welcome.
+//! TLS as this house's servers speak it: 1.3 and 1.2, HTTP/2 and HTTP/1.1, client certificates welcome.
 //!
 //! A client certificate is asked for but not needed. The handshake proves that the client holds its key; whether
 //! the certificate means anything is for `authn` to say, so that a wrong one is a 401 and not a broken line.
 
+use crate::Credential;
 use arc_swap::ArcSwap;
-use certs::Credential;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
@@ -43,7 +43,8 @@ impl ServerTls {
         Ok(())
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    /// What a connection is accepted with.
+    pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 }
