@@ -4,8 +4,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
-use crate::{Server, tools};
+use crate::{Machine, Server, tools};
 
 /// What a command did.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
+    machine: Option<Arc<Machine>>,
 }
 
 impl Kubectl {
@@ -39,12 +41,16 @@ impl Kubectl {
     fn named(server: &Server, program: &str) -> Option<Self> {
         let home = server.folder().join(format!("home-{program}"));
         let _ = std::fs::create_dir_all(&home);
-        Some(Self { program: tools::find(program)?, kubeconfig: server.kubeconfig(), home })
+        let machine = server.machine().cloned();
+        Some(Self { program: tools::find(program)?, kubeconfig: server.kubeconfig(), home, machine })
     }
 
     /// The command with these arguments, not yet started. Arguments are split at spaces.
     pub fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(&self.program.to_string_lossy()),
+            None => Command::new(&self.program),
+        };
         command.args(arguments.split_whitespace());
         command.env("KUBECONFIG", &self.kubeconfig).env("HOME", &self.home).current_dir(&self.home);
         command.env("KUBECACHEDIR", self.home.join("cache")).stdin(Stdio::null());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{binary, kubeconfig::Access, wait};
+use crate::{Machine, binary, kubeconfig::Access, wait};
 
 /// How long a server may take to say that it is ready. It takes milliseconds; a loaded machine takes longer.
 const READY_SECS: u64 = 60;
@@ -23,6 +23,7 @@ pub struct Server {
     child: Child,
     watchdog: Child,
     folder: Arc<TempDir>,
+    machine: Option<Arc<Machine>>,
     arguments: Vec<String>,
     ready: String,
     log: Arc<Mutex<Vec<String>>>,
@@ -44,12 +45,30 @@ impl Server {
     pub fn start_with(flags: &[&str]) -> Self {
         let folder =
             Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}")));
-        Self::start_in(folder, flags.iter().map(|flag| (*flag).to_owned()).collect())
+        let flags = ["--no-node"].iter().chain(flags);
+        Self::start_in(folder, None, flags.map(|flag| (*flag).to_owned()).collect())
     }
 
-    fn start_in(folder: Arc<TempDir>, arguments: Vec<String>) -> Self {
-        let mut child = Command::new(binary::path())
-            .args(["up", "--no-node", "--listen", "127.0.0.1:0", "--data-dir"])
+    /// Starts `pintle up` on a machine of its own, of which it makes a node.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub fn start_on(machine: &Arc<Machine>, flags: &[&str]) -> Self {
+        let folder =
+            Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}")));
+        let cgroup = machine.cgroup();
+        let flags = ["--cgroup-root", &cgroup].into_iter().chain(flags.iter().copied());
+        Self::start_in(folder, Some(machine.clone()), flags.map(ToOwned::to_owned).collect())
+    }
+
+    fn start_in(folder: Arc<TempDir>, machine: Option<Arc<Machine>>, arguments: Vec<String>) -> Self {
+        let program = binary::path();
+        let mut command = match &machine {
+            Some(machine) => machine.command(&program.to_string_lossy()),
+            None => Command::new(program),
+        };
+        let mut child = command
+            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path().join("data"))
             .arg("--write-kubeconfig")
             .arg(folder.path().join("kubeconfig"))
@@ -64,7 +83,7 @@ impl Server {
         let log = Arc::new(Mutex::new(Vec::new()));
         let complaints = child.stderr.take().map(|stderr| collect(stderr, log.clone()));
         let ready = child.stdout.take().and_then(first_line);
-        let mut server = Self { child, watchdog, folder, arguments, ready: String::new(), log };
+        let mut server = Self { child, watchdog, folder, machine, arguments, ready: String::new(), log };
         match ready {
             Some(line) if line.starts_with("ready ") => server.ready = line,
             other => {
@@ -106,6 +125,11 @@ impl Server {
         self.folder.path()
     }
 
+    /// The machine it runs on, when it has one of its own.
+    pub fn machine(&self) -> Option<&Arc<Machine>> {
+        self.machine.as_ref()
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -135,12 +159,14 @@ impl Server {
     /// When the server does not come back.
     pub fn crash_and_restart(mut self) -> Self {
         self.kill();
-        Self::start_in(self.folder.clone(), self.arguments.clone())
+        Self::start_in(self.folder.clone(), self.machine.clone(), self.arguments.clone())
     }
 
-    /// Asks the server to stop with a signal (`TERM`, `INT`) and waits, 20 s at most.
+    /// Asks the server to stop with a signal (`TERM`, `INT`) and waits, 20 s at most. (On a machine of its own, the
+    /// status is that of the way there.)
     pub fn stop(&mut self, signal: &str) -> Option<ExitStatus> {
-        send(signal, &self.pid().to_string());
+        let group = if self.machine.is_some() { "-" } else { "" };
+        send(signal, &format!("{group}{}", self.pid()));
         wait::until(20, || self.child.try_wait().ok().flatten())
     }
 
