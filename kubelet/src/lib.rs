@@ -10,6 +10,7 @@ mod pod;
 mod pods;
 mod resources;
 mod runtime;
+pub mod server;
 mod settings;
 
 pub use kubelet::{Kubelet, start};
