@@ -79,6 +79,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         token_signer: Some(Arc::new(flags.authentication.service_accounts.signer(pki)?)),
         authentication_trust: flags.authentication.trust(pki)?,
         endpoint,
+        pod_range: controllers::PodRange::default(),
         clock,
     };
     let shared = controllers::start(parts, &connect, &settings);

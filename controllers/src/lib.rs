@@ -34,6 +34,7 @@ mod legacy_token;
 mod list;
 mod namespace;
 mod node_fit;
+mod node_ipam;
 mod node_lifecycle;
 mod owner;
 mod pod_batch;
@@ -57,6 +58,7 @@ mod volume_protection;
 pub use bootstrap::bootstrap;
 pub use context::Context;
 pub use identity::groups;
+pub use node_ipam::PodRange;
 
 pub(crate) use client::Recorder;
 use client::{Client, Informers};
@@ -78,6 +80,8 @@ pub struct Settings {
     pub authentication_trust: Vec<(String, String)>,
     /// Where the API server can be reached.
     pub endpoint: SocketAddr,
+    /// The addresses of pods, which nodes get parts of.
+    pub pod_range: PodRange,
     pub clock: Clock,
 }
 

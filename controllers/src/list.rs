@@ -3,8 +3,8 @@
 use crate::{
     Context, Parts, api_service, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
     custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
-    garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, node_lifecycle, pod_gc,
-    replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, token_secret,
+    garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, node_ipam, node_lifecycle,
+    pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, token_secret,
     ttl_after_finished, volume_protection,
 };
 use crate::{certificate_approving, certificate_cleaner, certificate_signing};
@@ -49,6 +49,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("cronjob-controller", cron_job::start),
     controller("ttl-after-finished-controller", ttl_after_finished::start),
     controller("node-controller", node_lifecycle::start),
+    controller("node-controller", node_ipam::start),
     controller("pod-garbage-collector", pod_gc::start),
     controller("certificate-controller", certificate_approving::start),
     controller("certificate-controller", certificate_signing::start),
