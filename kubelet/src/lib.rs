@@ -3,6 +3,7 @@
 //! `hollow` simulates nodes: they register, renew their leases and report their pods as a kubelet does, and run
 //! nothing. Everything else is the kubelet that runs containers.
 
+pub mod cgroups;
 pub mod hollow;
 
 mod kubelet;
@@ -12,6 +13,7 @@ mod resources;
 mod runtime;
 pub mod server;
 mod settings;
+pub mod streams;
 
 pub use kubelet::{Kubelet, start};
 pub use pods::{Pods, Source};

@@ -1,0 +1,167 @@
+//! Control groups: one for all pods, one for each class of service, one for each pod; the runtime makes those of
+//! containers inside. Laid out as the original's with the driver `cgroupfs`:
+//!
+//! ```text
+//! /kubepods/podUID              guaranteed
+//! /kubepods/burstable/podUID
+//! /kubepods/besteffort/podUID
+//! ```
+
+mod hierarchy;
+mod limits;
+mod resources;
+mod usage;
+
+pub use limits::{Limits, milli_cpu_to_quota, milli_cpu_to_shares};
+pub use usage::{Memory, Usage};
+
+use crate::{Settings, cri};
+use api::Value;
+use hierarchy::Hierarchy;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+const KUBEPODS: &str = "kubepods";
+const BURSTABLE: &str = "burstable";
+const BEST_EFFORT: &str = "besteffort";
+const POD: &str = "pod";
+/// How often the end of killed processes is awaited before a group counts as stuck.
+const REMOVAL_ATTEMPTS: u32 = 8;
+
+/// The control groups of this node's pods.
+pub struct Cgroups {
+    hierarchy: Hierarchy,
+    /// `/kubepods`, below the root that the settings name.
+    kubepods: String,
+    memory_capacity: i64,
+    /// Page sizes of the machine in bytes.
+    page_sizes: Vec<i64>,
+}
+
+impl Cgroups {
+    /// Finds the machine's hierarchy and makes the groups above those of pods.
+    ///
+    /// # Errors
+    /// When no hierarchy is mounted, or a group cannot be made.
+    pub fn new(settings: &Settings) -> io::Result<Self> {
+        let root = settings.cgroup_root.trim_matches('/');
+        let kubepods = if root.is_empty() { format!("/{KUBEPODS}") } else { format!("/{root}/{KUBEPODS}") };
+        let cgroups = Cgroups {
+            hierarchy: Hierarchy::find()?,
+            kubepods,
+            memory_capacity: usage::memory_capacity(),
+            page_sizes: limits::page_sizes(),
+        };
+        cgroups.ensure_classes()?;
+        Ok(cgroups)
+    }
+
+    /// 1 or 2.
+    pub fn version(&self) -> u32 {
+        self.hierarchy.version()
+    }
+
+    /// The group of all pods.
+    pub fn kubepods(&self) -> &str {
+        &self.kubepods
+    }
+
+    fn ensure_classes(&self) -> io::Result<()> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let all = Limits {
+            cpu_shares: Some(milli_cpu_to_shares(i64::try_from(cpus).unwrap_or(1) * 1000)),
+            memory: Some(self.memory_capacity),
+            ..Limits::default()
+        };
+        let free = self.page_sizes.iter().map(|size| (*size, 1 << 62)).collect::<BTreeMap<_, _>>();
+        let burstable = Limits { huge_pages: free.clone(), ..Limits::default() };
+        let best_effort =
+            Limits { cpu_shares: Some(limits::MIN_SHARES), huge_pages: free, ..Limits::default() };
+        self.hierarchy.create(&self.kubepods, &all)?;
+        self.hierarchy.create(&format!("{}/{BURSTABLE}", self.kubepods), &burstable)?;
+        self.hierarchy.create(&format!("{}/{BEST_EFFORT}", self.kubepods), &best_effort)
+    }
+
+    /// The group of a pod, in which its containers' are made: `/kubepods/burstable/podUID`.
+    pub fn pod_parent(&self, pod: &Value) -> String {
+        let uid = pod.str_at(&["metadata", "uid"]);
+        match resources::qos_class(pod) {
+            "Guaranteed" => format!("{}/{POD}{uid}", self.kubepods),
+            "Burstable" => format!("{}/{BURSTABLE}/{POD}{uid}", self.kubepods),
+            _ => format!("{}/{BEST_EFFORT}/{POD}{uid}", self.kubepods),
+        }
+    }
+
+    /// Makes a pod's group with its limits; on one that is there the limits are set anew.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ensure_pod(&self, pod: &Value) -> io::Result<()> {
+        self.hierarchy.create(&self.pod_parent(pod), &limits::of_pod(pod, &self.page_sizes))
+    }
+
+    /// Shares of the class Burstable are what its pods ask for together. `pods` are those that run.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn share_out<'a>(&self, pods: impl Iterator<Item = &'a Value>) -> io::Result<()> {
+        let burstable = pods.filter(|pod| resources::qos_class(pod) == "Burstable");
+        let asked = burstable.map(|pod| limits::cpu_requested(pod)).sum();
+        let limits = Limits { cpu_shares: Some(milli_cpu_to_shares(asked)), ..Limits::default() };
+        self.hierarchy.set(&format!("{}/{BURSTABLE}", self.kubepods), &limits)
+    }
+
+    /// Removes a pod's group; what is left running in it is killed.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    pub async fn remove_pod(&self, uid: &str) -> io::Result<()> {
+        for group in self.places_of(uid) {
+            self.remove(&group).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, group: &str) -> io::Result<()> {
+        let mut delay = Duration::from_millis(5);
+        for _ in 0..REMOVAL_ATTEMPTS {
+            self.hierarchy.kill(group);
+            match self.hierarchy.remove(group) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(_) => tokio::time::sleep(delay).await,
+            }
+            delay *= 2;
+        }
+        self.hierarchy.remove(group)
+    }
+
+    fn places_of(&self, uid: &str) -> impl Iterator<Item = String> {
+        let places = ["".to_owned(), format!("/{BURSTABLE}"), format!("/{BEST_EFFORT}")];
+        places.map(|class| format!("{}{class}/{POD}{uid}", self.kubepods)).into_iter()
+    }
+
+    /// The uids of pods that have a group.
+    pub fn pods(&self) -> Vec<String> {
+        let classes = ["".to_owned(), format!("/{BURSTABLE}"), format!("/{BEST_EFFORT}")];
+        let mut uids = Vec::new();
+        for class in classes {
+            let names = self.hierarchy.children(&format!("{}{class}", self.kubepods));
+            uids.extend(names.into_iter().filter_map(|name| name.strip_prefix(POD).map(str::to_owned)));
+        }
+        uids.sort();
+        uids.dedup();
+        uids
+    }
+
+    /// What a container may use, as the runtime is told.
+    pub fn container_resources(&self, pod: &Value, container: &Value) -> cri::LinuxContainerResources {
+        resources::of_container(pod, container, self.memory_capacity, &self.page_sizes)
+    }
+
+    /// What a group has used; `/` is the machine. What cannot be read is missing.
+    pub fn usage(&self, group: &str) -> Usage {
+        usage::read(&self.hierarchy, group)
+    }
+}
