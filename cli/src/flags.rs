@@ -7,7 +7,9 @@ pub mod authorization;
 mod encryption;
 mod explain;
 mod flow;
+mod kubelet;
 mod limits;
+mod node;
 mod oidc;
 mod service_accounts;
 mod token;
@@ -19,7 +21,9 @@ pub use authorization::Authorization;
 pub use encryption::Encryption;
 pub use explain::Explain;
 pub use flow::Flow;
+pub use kubelet::Kubelet;
 pub use limits::Limits;
+pub use node::Node;
 pub use oidc::Oidc;
 pub use service_accounts::ServiceAccounts;
 pub use token::{Create, Token, TokenCommand};
@@ -47,6 +51,8 @@ pub enum Command {
     Up(Up),
     /// Run the API server alone
     Apiserver(Cluster),
+    /// Make this machine a node of an API server elsewhere
+    Kubelet(Kubelet),
     /// Print a kubeconfig for a user of the cluster
     Kubeconfig(Kubeconfig),
     /// Say why somebody may do something, or may not
@@ -61,12 +67,26 @@ pub enum Command {
 pub struct Up {
     #[command(flatten)]
     pub cluster: Cluster,
-    /// Run no kubelet on this machine (today always so)
-    #[arg(long, help_heading = "Nodes")]
+    /// Do not make this machine a node
+    #[arg(long, help_heading = "Node", conflicts_with = "containerd")]
     pub no_node: bool,
-    /// Simulate so many nodes, which report the pods they are given as running
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Nodes")]
+    /// Simulate so many nodes, which report the pods they are given as running; this machine is then a node only with
+    /// --containerd
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Node")]
     pub hollow_nodes: usize,
+    #[command(flatten)]
+    pub node: Node,
+}
+
+impl Up {
+    /// The cluster that is asked for.
+    pub fn cluster(mut self) -> Cluster {
+        let is_node = !self.no_node && (self.hollow_nodes == 0 || self.node.containerd.is_some());
+        self.cluster.admission.whole_cluster();
+        self.cluster.hollow_nodes = self.hollow_nodes;
+        self.cluster.node = is_node.then_some(self.node);
+        self.cluster
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -107,6 +127,9 @@ pub struct Cluster {
     /// Of `pintle up`.
     #[arg(skip)]
     pub hollow_nodes: usize,
+    /// Of `pintle up`: what this machine is to be as a node.
+    #[arg(skip)]
+    pub node: Option<Node>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,7 @@
 //! Standard output carries answers (the ready line, a kubeconfig, the version), standard error the log. A start
 //! that fails says why in one line; exit code 1 is a failure, 2 a misuse.
 
+mod containerd;
 mod data_dir;
 mod explain;
 mod flags;
@@ -10,6 +11,7 @@ mod follow_file;
 mod kubeconfig;
 mod legacy_uses;
 mod logs;
+mod node;
 mod own_writes;
 mod remote;
 mod serve;
@@ -34,12 +36,9 @@ fn main() -> ExitCode {
         Err(error) => return misuse(&error),
     };
     let done = match flags.command {
-        Command::Up(mut command) => {
-            command.cluster.admission.whole_cluster();
-            command.cluster.hollow_nodes = command.hollow_nodes;
-            up::run(&command.cluster, Parts::All, started)
-        }
+        Command::Up(command) => up::run(&command.cluster(), Parts::All, started),
         Command::Apiserver(cluster) => up::run(&cluster, Parts::ApiServer, started),
+        Command::Kubelet(command) => node::run(&command),
         Command::Kubeconfig(command) => kubeconfig::run(&command),
         Command::Explain(command) => match explain::run(&command) {
             Ok(true) => Ok(()),

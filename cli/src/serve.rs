@@ -17,6 +17,7 @@ use controllers::Parts;
 use http::{Request, Response};
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Clock, Ids};
@@ -42,11 +43,12 @@ pub struct Order<'a> {
     pub clock: Clock,
     pub parts: Parts,
     pub flags: &'a Cluster,
+    pub data_dir: &'a Path,
 }
 
 /// Opens the store, then the door, and starts the parts that are clients of it.
 pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Running> {
-    let Order { pki, backend, clock, parts, flags } = order;
+    let Order { pki, backend, clock, parts, flags, data_dir } = order;
     let endpoint = listener.local_addr().context("cannot tell where we listen")?;
     let encryption = flags.encryption.open().await.map_err(anyhow::Error::msg)?;
     let seal = encryption.clone().map(|encryption| encryption as Arc<dyn store::Seal>);
@@ -85,6 +87,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let shared = controllers::start(parts, &connect, &settings);
     if parts == Parts::All {
         components(&connect, &shared, &settings.clock, flags.hollow_nodes);
+        node(&connect, flags, data_dir, settings.clock.clone());
     }
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -168,6 +171,17 @@ fn components(connect: &controllers::Connect, shared: &Informers, clock: &Clock,
         let hollow = kubelet::hollow::Settings { count: hollow_nodes, clock: clock.clone(), version };
         kubelet::hollow::start(connect, shared, &hollow);
     }
+}
+
+/// Makes this machine a node, beside what is served: that does not wait for containers.
+fn node(connect: &controllers::Connect, flags: &Cluster, data_dir: &Path, clock: Clock) {
+    let Some(node) = flags.node.clone() else { return };
+    let (client, data_dir) = (connect(&format!("system:node:{}", node.name())), data_dir.to_owned());
+    tokio::spawn(async move {
+        if let Err(error) = crate::node::start(&node, &data_dir, client, clock).await {
+            tracing::error!("no node on this machine: {error:#}");
+        }
+    });
 }
 
 /// Clients in this process, each with the identity it is made for.

@@ -92,6 +92,7 @@ async fn cluster(listener: TcpListener, plan: Plan, started: Instant) -> anyhow:
         clock: clock.clone(),
         parts: plan.parts,
         flags: &plan.flags,
+        data_dir: plan.data.path(),
     };
     let mut server = serve::start(listener, order).await?;
     let (url, file, took) = (plan.url(), plan.kubeconfig.display(), started.elapsed().as_millis());
@@ -132,25 +133,25 @@ fn announce(line: &str) {
 }
 
 /// As many open files as the system lets us have: each connection is one.
-fn raise_file_limit() {
+pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Without it the server serves fewer connections, and says so when it comes to that.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The signals that end a server.
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("cannot listen to signals");
         Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -9,6 +9,7 @@ mod deny;
 mod generate;
 mod tidy;
 mod tools;
+mod up;
 mod workspace;
 
 /// Chores of the repository.
@@ -23,6 +24,8 @@ struct Cli {
 enum Chore {
     /// Pass every check and every test, installing what they need.
     Ci(ci::Args),
+    /// Make this machine a cluster: install what a node needs, build, and run `pintle up`.
+    Up(up::Args),
     /// Check the invariants of the house: rooms, sizes, words.
     Tidy,
     /// Install the tools that the tests drive (kubectl, helm, etcd, clients) into target/tools.
@@ -36,6 +39,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Ci(args) => ci::run(&args),
+        Chore::Up(args) => up::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Tools => tools::run(),
         Chore::Generate(args) => generate::run(&args),

