@@ -18,7 +18,13 @@ use crate::{tools, wait};
 
 /// Folders that begin empty.
 const EMPTY: [&str; 8] = [
-    "/run", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers", "/etc/cni",
+    "/run",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/etc/cni",
     "/opt/cni",
 ];
 /// What the first process does: it sets the machine up, says so, and waits for its end as the parent of orphans.
@@ -79,7 +85,16 @@ impl Machine {
     /// A command that runs on the machine.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.first.to_string(), "--net", "--pid", "--mount", "--wd=/", "--", program]);
+        command.args([
+            "--target",
+            &self.first.to_string(),
+            "--net",
+            "--pid",
+            "--mount",
+            "--wd=/",
+            "--",
+            program,
+        ]);
         command.stdin(Stdio::null());
         command
     }
