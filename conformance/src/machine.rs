@@ -2,11 +2,12 @@
 //! an empty `/run` and the folders of containers and kubelets empty.
 //!
 //! Everything on it is below one process, which the kernel kills with the test: then all its containers, mounts and
-//! interfaces are gone too, however the test ended. Only cgroups outlive their processes; `Machine` removes its own,
+//! interfaces are gone too, however the test ended (a watchdog sees to it, as for servers). Only cgroups outlive their processes; `Machine` removes its own,
 //! and those that an earlier test left behind.
 //!
 //! The image of the tests is Debian's static busybox, packed here.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{tools, wait};
+use crate::{server, tools, wait};
 
 /// Folders that begin empty.
 const EMPTY: [&str; 8] = [
@@ -39,6 +40,7 @@ const CGROUP_PREFIX: &str = "pintle-test-";
 /// See the head of the file.
 pub struct Machine {
     outer: Child,
+    watchdog: Child,
     first: u32,
     folder: TempDir,
     cgroup: String,
@@ -67,8 +69,10 @@ impl Machine {
             .args(EMPTY)
             .stdin(Stdio::null())
             .stdout(out)
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run unshare: {error}"));
+        let watchdog = server::watchdog(outer.id());
         let up = wait::until(20, || {
             let said = std::fs::read_to_string(&said).unwrap_or_default();
             said.starts_with("up").then_some(true).or_else(|| outer.try_wait().ok().flatten().map(|_| false))
@@ -79,7 +83,7 @@ impl Machine {
         }
         let first = child_of(outer.id()).unwrap_or_else(|| panic!("the machine's first process is gone"));
         let cgroup = format!("{CGROUP_PREFIX}{}", std::process::id());
-        Some(Arc::new(Self { outer, first, folder, cgroup: format!("{cgroup}-{first}") }))
+        Some(Arc::new(Self { outer, watchdog, first, folder, cgroup: format!("{cgroup}-{first}") }))
     }
 
     /// A command that runs on the machine.
@@ -121,17 +125,28 @@ impl Machine {
         format!("/{}", self.cgroup)
     }
 
-    /// Gives a containerd the image of the tests, as `busybox`, `busybox:1` and whatever else is named.
+    /// The socket of the containerd that `pintle up` started here.
+    ///
+    /// # Panics
+    /// When there is none after a while.
+    pub fn containerd(&self) -> String {
+        let found = wait::until(60, || {
+            let sockets = self.sh("ls /run/pintle/*/containerd.sock 2>/dev/null || true");
+            sockets.split_whitespace().next().map(ToOwned::to_owned)
+        });
+        found.unwrap_or_else(|| panic!("no containerd was started"))
+    }
+
+    /// Gives the containerd that `pintle up` started here the image of the tests: `busybox:1`, and `busybox` for those
+    /// who say no tag.
     ///
     /// # Panics
     /// When it does not take it.
-    pub fn import_busybox(&self, socket: &str, more: &[&str]) {
+    pub fn import_busybox(&self) {
         let archive = busybox_archive(self.folder());
-        let ctr = format!("ctr --address {socket} --namespace k8s.io images");
+        let ctr = format!("ctr --address {} --namespace k8s.io images", self.containerd());
         self.sh(&format!("{ctr} import {}", archive.display()));
-        for name in ["docker.io/library/busybox:latest"].iter().chain(more) {
-            self.sh(&format!("{ctr} tag {IMAGE} {name}"));
-        }
+        self.sh(&format!("{ctr} tag {IMAGE} docker.io/library/busybox:latest"));
     }
 }
 
@@ -139,6 +154,8 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.outer.kill();
         let _ = self.outer.wait();
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
         wait::until(10, || remove_cgroups(&self.cgroup).then_some(()));
     }
 }

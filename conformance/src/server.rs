@@ -193,7 +193,7 @@ fn send(signal: &str, target: &str) {
 }
 
 /// A shell that waits for its input to end, then kills the group; the input ends when this process does.
-fn watchdog(group: u32) -> Child {
+pub(crate) fn watchdog(group: u32) -> Child {
     Command::new("sh")
         .args(["-c", "cat >/dev/null; kill -s KILL -- \"-$0\" 2>/dev/null; exit 0", &group.to_string()])
         .stdin(Stdio::piped())
