@@ -78,6 +78,8 @@ impl Machine {
             said.starts_with("up").then_some(true).or_else(|| outer.try_wait().ok().flatten().map(|_| false))
         });
         if up != Some(true) {
+            let _ = outer.kill();
+            let _ = outer.wait();
             eprintln!("left out: no namespaces of one's own can be made here");
             return None;
         }
@@ -179,12 +181,9 @@ fn hierarchies() -> Vec<PathBuf> {
 
 /// Whether none of a name is left.
 fn remove_cgroups(name: &str) -> bool {
-    let gone = |path: PathBuf| {
-        remove_tree(&path);
-        !path.exists()
-    };
-    // All of them are tried before the answer is given.
-    hierarchies().into_iter().map(|hierarchy| gone(hierarchy.join(name))).fold(true, |all, one| all && one)
+    let all: Vec<PathBuf> = hierarchies().into_iter().map(|hierarchy| hierarchy.join(name)).collect();
+    all.iter().for_each(|path| remove_tree(path));
+    !all.iter().any(|path| path.exists())
 }
 
 /// Cgroups are removed from the leaves up; the files in them cannot be, and need not.
