@@ -62,30 +62,21 @@ impl Machine {
         sweep();
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let said = folder.path().join("said");
-        let out = std::fs::File::create(&said).unwrap_or_else(|error| panic!("cannot write: {error}"));
-        let mut outer = Command::new("unshare")
-            .args(["--net", "--pid", "--mount", "--fork", "--kill-child=KILL", "--mount-proc"])
-            .args(["sh", "-c", FIRST, "sh"])
-            .args(EMPTY)
-            .stdin(Stdio::null())
-            .stdout(out)
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run unshare: {error}"));
+        let outer = first(&said);
         let watchdog = server::watchdog(outer.id());
+        let mut machine = Self { outer, watchdog, first: 0, folder, cgroup: String::new() };
         let up = wait::until(20, || {
-            let said = std::fs::read_to_string(&said).unwrap_or_default();
-            said.starts_with("up").then_some(true).or_else(|| outer.try_wait().ok().flatten().map(|_| false))
+            let is_up = std::fs::read_to_string(&said).is_ok_and(|said| said.starts_with("up"));
+            (is_up || machine.outer.try_wait().ok().flatten().is_some()).then_some(is_up)
         });
         if up != Some(true) {
-            let _ = outer.kill();
-            let _ = outer.wait();
             eprintln!("left out: no namespaces of one's own can be made here");
             return None;
         }
-        let first = child_of(outer.id()).unwrap_or_else(|| panic!("the machine's first process is gone"));
-        let cgroup = format!("{CGROUP_PREFIX}{}", std::process::id());
-        Some(Arc::new(Self { outer, watchdog, first, folder, cgroup: format!("{cgroup}-{first}") }))
+        machine.first =
+            child_of(machine.outer.id()).unwrap_or_else(|| panic!("the machine's first process is gone"));
+        machine.cgroup = format!("{CGROUP_PREFIX}{}-{}", std::process::id(), machine.first);
+        Some(Arc::new(machine))
     }
 
     /// A command that runs on the machine.
@@ -158,8 +149,24 @@ impl Drop for Machine {
         let _ = self.outer.wait();
         drop(self.watchdog.stdin.take());
         let _ = self.watchdog.wait();
-        wait::until(10, || remove_cgroups(&self.cgroup).then_some(()));
+        if !self.cgroup.is_empty() {
+            wait::until(10, || remove_cgroups(&self.cgroup).then_some(()));
+        }
     }
+}
+
+/// Starts the first process of a machine; it writes `up` into a file.
+fn first(said: &Path) -> Child {
+    let out = std::fs::File::create(said).unwrap_or_else(|error| panic!("cannot write: {error}"));
+    Command::new("unshare")
+        .args(["--net", "--pid", "--mount", "--fork", "--kill-child=KILL", "--mount-proc"])
+        .args(["sh", "-c", FIRST, "sh"])
+        .args(EMPTY)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run unshare: {error}"))
 }
 
 fn is_root() -> bool {
