@@ -37,6 +37,7 @@ mod node_fit;
 mod node_ipam;
 mod node_lifecycle;
 mod owner;
+mod persistent_volume_binder;
 mod pod_batch;
 mod pod_gc;
 mod pods;

@@ -4,8 +4,8 @@ use crate::{
     Context, Parts, api_service, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
     custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
     garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, node_ipam, node_lifecycle,
-    pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr, stateful_set, token_secret,
-    ttl_after_finished, volume_protection,
+    persistent_volume_binder, pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr,
+    stateful_set, token_secret, ttl_after_finished, volume_protection,
 };
 use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 
@@ -60,6 +60,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("disruption-controller", disruption::start),
     controller("resourcequota-controller", resource_quota::start),
     controller("service-cidrs-controller", service_cidr::start),
+    controller("persistent-volume-binder", persistent_volume_binder::start),
     controller("pvc-protection-controller", volume_protection::start_claims),
     controller("pv-protection-controller", volume_protection::start_volumes),
 ];

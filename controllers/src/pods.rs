@@ -82,6 +82,19 @@ pub fn sort_for_deletion(pods: &mut [Arc<Value>]) {
     });
 }
 
+/// The names of the claims that a pod mounts.
+pub fn claims_of(pod: &Value) -> Vec<String> {
+    let name = |volume: &Value| match volume.str_at(&["persistentVolumeClaim", "claimName"]) {
+        "" if volume.get("ephemeral").is_some() => {
+            let names = [pod.str_at(&["metadata", "name"]), volume.str_at(&["name"])];
+            Some(names.join("-"))
+        }
+        "" => None,
+        name => Some(name.to_owned()),
+    };
+    pod.list_at(&["spec", "volumes"]).iter().filter_map(name).collect()
+}
+
 /// A pod from a template, not named yet.
 pub fn from_template(template: &Value, owner: Value) -> Value {
     let mut meta = Value::map();

@@ -52,6 +52,7 @@ cluster! {
     ip_addresses: "networking.k8s.io" "ipaddresses";
     service_cidrs: "networking.k8s.io" "servicecidrs";
     cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
+    storage_classes: "storage.k8s.io" "storageclasses";
     flow_schemas: "flowcontrol.apiserver.k8s.io" "flowschemas";
     priority_levels: "flowcontrol.apiserver.k8s.io" "prioritylevelconfigurations";
 }

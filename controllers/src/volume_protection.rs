@@ -18,7 +18,7 @@ pub fn start_claims(context: &Context<'_>) {
     let changed = queue.clone();
     pods.on_change(Arc::new(move |old, new| {
         if let Some(pod) = new.or(old).filter(|pod| new.is_none() || pods::is_finished(pod)) {
-            for claim in claims_of(pod) {
+            for claim in pods::claims_of(pod) {
                 changed.add(format!("{}/{claim}", pod.str_at(&["metadata", "namespace"])));
             }
         }
@@ -52,23 +52,10 @@ pub fn start_volumes(context: &Context<'_>) {
     });
 }
 
-/// The names of the claims that a pod mounts.
-fn claims_of(pod: &Value) -> Vec<String> {
-    let name = |volume: &Value| match volume.str_at(&["persistentVolumeClaim", "claimName"]) {
-        "" if volume.get("ephemeral").is_some() => {
-            let names = [pod.str_at(&["metadata", "name"]), volume.str_at(&["name"])];
-            Some(names.join("-"))
-        }
-        "" => None,
-        name => Some(name.to_owned()),
-    };
-    pod.list_at(&["spec", "volumes"]).iter().filter_map(name).collect()
-}
-
 /// A pod holds a claim from when it has a node until it is finished.
 fn uses(pod: &Value, claim: &str) -> bool {
     let scheduled = !pod.str_at(&["spec", "nodeName"]).is_empty();
-    scheduled && !pods::is_finished(pod) && claims_of(pod).iter().any(|name| name == claim)
+    scheduled && !pods::is_finished(pod) && pods::claims_of(pod).iter().any(|name| name == claim)
 }
 
 /// Takes the finalizer off an object that leaves and is not in use. Those that were made without it are left so.
