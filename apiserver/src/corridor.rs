@@ -126,7 +126,7 @@ async fn walk(
     let Address::Resource(target) = place else {
         return documents::serve(server, parts, query, &permit).await;
     };
-    let kind = match route::find(server, target, query) {
+    let kind = match route::find(server, target, &parts.method) {
         route::Found::Kind(kind) => kind,
         route::Found::Refused(status) => return Err(status.into()),
         route::Found::Nothing => return Ok(documents::not_found()),

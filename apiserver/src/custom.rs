@@ -119,6 +119,7 @@ mod tests {
             tokens: None,
             drain: Drain::new(),
             limits: crate::deadline::Limits::default(),
+            kubelets: crate::stream::Kubelets::default(),
         }))
     }
 

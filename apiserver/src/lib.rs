@@ -49,3 +49,4 @@ pub use flow::Settings as FlowSettings;
 pub use objects::Objects;
 pub use outward::Outward;
 pub use server::{Rooms, Server};
+pub use stream::Kubelets;

@@ -1,9 +1,9 @@
 //! From a target to its kind: what is not served, and which methods a path does not have.
 
 use crate::address::{Target, Verb};
-use crate::query::Query;
 use crate::server::Server;
 use api::Status;
+use http::Method;
 use kinds::{Form, Info, Kind, Verbs};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub enum Found {
 }
 
 /// The kind of a target, when its path has the method.
-pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
+pub fn find(server: &Server, target: &Target, method: &Method) -> Found {
     let registry = server.registry();
     let builtin_group =
         registry.kinds().any(|k| k.info().group == target.group.as_str() && !k.stored_as_json());
@@ -41,7 +41,10 @@ pub fn find(server: &Server, target: &Target, _query: &Query) -> Found {
                 return Found::Refused(Status::not_found(&info.group, &info.plural, &target.name));
             }
             None => return unknown(),
-            Some(sub) => target.verb.is_some_and(|verb| sub.verbs.has(bit(verb))),
+            Some(sub) => match target.verb {
+                Some(verb) => sub.verbs.has(bit(verb)),
+                None => name == "proxy" && matches!(*method, Method::HEAD | Method::OPTIONS),
+            },
         },
     };
     let streams = info.find_subresource(&target.subresource).is_some_and(|s| s.form == Form::Stream);

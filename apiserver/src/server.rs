@@ -9,6 +9,7 @@ use crate::encryption::Encryption;
 use crate::flow::{self, Flow};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::stream::Kubelets;
 use admission::Chain;
 use authn::{Authenticator, Impersonation};
 use authz::Authorizer;
@@ -65,6 +66,7 @@ pub struct Server {
     pub documents: Documents,
     drain: Drain,
     pub limits: Limits,
+    pub kubelets: Kubelets,
 }
 
 /// The rooms that a server is put together from.
@@ -87,6 +89,8 @@ pub struct Rooms {
     pub drain: Drain,
     /// How long requests may take.
     pub limits: Limits,
+    /// How kubelets are reached.
+    pub kubelets: Kubelets,
 }
 
 impl Deref for Server {
@@ -112,6 +116,7 @@ impl Server {
             tokens,
             drain,
             limits,
+            kubelets,
         } = rooms;
         Server {
             store: objects.store().clone(),
@@ -130,6 +135,7 @@ impl Server {
             documents: Documents::default(),
             drain,
             limits,
+            kubelets,
         }
     }
 

@@ -1,9 +1,22 @@
 //! Streams: log, exec, attach, port-forward and proxy. After the permit the server is a pipe to the node, the pod or
-//! an endpoint of the service. `place` says where a stream goes, or why it goes nowhere; `dial` opens the connection.
+//! an endpoint of the service. `place` and `proxied` say where a stream goes, or why it goes nowhere; `log`, `upgrade`
+//! and `reverse_proxy` are the pipes.
 
-mod dial;
+mod html;
+mod kubelets;
+mod log;
 mod options;
 mod place;
+mod proxied;
+mod reverse_proxy;
+mod upgrade;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use kubelets::Kubelets;
+pub use upgrade::Lasting;
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -13,29 +26,38 @@ use crate::edit;
 use api::Status;
 use authz::{Attributes, Decision};
 use bytes::Bytes;
+use client::https::Failure;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use place::Place;
+use tokio::task::JoinHandle;
 
-pub async fn serve(call: Call, _body: RequestBody, _parts: &Parts) -> Result<Answer, Refused> {
+pub async fn serve(call: Call, body: RequestBody, parts: &Parts) -> Result<Answer, Refused> {
     if let Some(mut options) = options::options(&call) {
         edit::admit_stream(&call, &mut options).await?;
     }
     may_open(&call).await?;
     let place = match (call.resource(), call.target.subresource.as_str()) {
-        ("pods", "log") => match place::log(&call).await? {
-            Some(place) => place,
-            None => return Ok(nothing()),
-        },
+        ("pods", "log") => {
+            return match place::log(&call).await? {
+                Some(place) => Ok(log::read(&call, &place, parts).await?),
+                None => Ok(nothing()),
+            };
+        }
         ("pods", "exec" | "attach") => place::container(&call).await?,
         ("pods", "portforward") => place::port_forward(&call).await?,
-        ("pods", _) => place::pod(&call).await?,
-        ("services", _) => place::service(&call).await?,
-        ("nodes", _) => place::node(&call).await?,
+        ("pods", _) => proxied::pod(&call).await?,
+        ("services", _) => proxied::service(&call).await?,
+        ("nodes", _) => proxied::node(&call).await?,
         _ => return Err(Status::unknown_resource().into()),
     };
-    let _connection = dial::dial(&place).await.map_err(|why| place.unreachable(&why))?;
-    // Nothing that could answer belongs to the cluster yet: nodes come with the kubelet.
-    Err(place.unreachable("this server does not pass streams on").into())
+    if place::asks_for_upgrade(&call) {
+        return Ok(upgrade::pass(&call, place, body.into_unlimited(), parts).await?);
+    }
+    Ok(reverse_proxy::pass(&call, place, body.into_unlimited(), parts).await?)
 }
 
 /// Who opens a way into a pod by GET, as WebSocket clients must, needs the right to create it all the same.
@@ -59,4 +81,51 @@ fn nothing() -> Answer {
     let mut response = Response::new(Body::full(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
+}
+
+/// A connection that ends when this is dropped.
+struct Held(JoinHandle<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why there is no answer.
+enum NoAnswer {
+    /// Nobody could be reached.
+    Dial(Failure),
+    /// Somebody was, and did not answer.
+    Lost(Failure),
+}
+
+impl NoAnswer {
+    fn why(self) -> String {
+        match self {
+            NoAnswer::Dial(Failure(why)) | NoAnswer::Lost(Failure(why)) => why,
+        }
+    }
+}
+
+/// Sends a request on a connection of its own and waits for the head of the answer.
+async fn exchange<B>(
+    call: &Call,
+    place: &Place,
+    request: Request<B>,
+) -> Result<(Response<Incoming>, Held), NoAnswer>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = call.server.kubelets.dial(place).await.map_err(NoAnswer::Dial)?;
+    let lost = |why: hyper::Error| NoAnswer::Lost(client::https::failure(&why));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let held = Held(tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection of a stream ended");
+        }
+    }));
+    let response = sender.send_request(request).await.map_err(lost)?;
+    Ok((response, held))
 }

@@ -92,14 +92,24 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// A server certificate for `names`.
+    /// A server certificate of the API server for `names`.
     pub fn issue_server(
         &self,
         names: &ServerNames,
         now: Time,
         lifetime: Duration,
     ) -> Result<Credential, PkiError> {
-        let mut params = params("kube-apiserver", now, lifetime)?;
+        self.issue_server_as("kube-apiserver", names, now, lifetime)
+    }
+
+    pub(crate) fn issue_server_as(
+        &self,
+        common_name: &str,
+        names: &ServerNames,
+        now: Time,
+        lifetime: Duration,
+    ) -> Result<Credential, PkiError> {
+        let mut params = params(common_name, now, lifetime)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         for name in &names.dns {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));

@@ -18,7 +18,7 @@ mod token_signer;
 pub use authority::{Authority, Credential};
 pub use error::PkiError;
 pub use names::ServerNames;
-pub use pki::{ADMIN_GROUP, ADMIN_USER, Pki, ServiceAccountKey};
+pub use pki::{ADMIN_GROUP, ADMIN_USER, KUBELET_CLIENT_USER, Pki, ServiceAccountKey};
 pub use request::Terms;
 pub use server_tls::ServerTls;
 pub use token_signer::{TokenSigner, certificates_from_pem, public_keys_from_pem, sign_detached};

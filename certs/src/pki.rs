@@ -19,6 +19,8 @@ use stdx::Time;
 pub const ADMIN_USER: &str = "kubernetes-super-admin";
 /// The group that may do all.
 pub const ADMIN_GROUP: &str = "system:masters";
+/// Whom kubelets take the API server for, by kubeadm's name; a role lets it do what it must.
+pub const KUBELET_CLIENT_USER: &str = "kube-apiserver-kubelet-client";
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Certificates are issued for a year, as kubeadm does.
@@ -37,6 +39,8 @@ pub struct Pki {
     pub server: Credential,
     /// What an administrator shows: `ADMIN_USER` in `ADMIN_GROUP`.
     pub admin: Credential,
+    /// What the API server shows to kubelets: `KUBELET_CLIENT_USER`.
+    pub kubelet_client: Credential,
     /// What the API server shows to aggregated servers.
     pub front_proxy_client: Credential,
     pub service_account: ServiceAccountKey,
@@ -80,6 +84,9 @@ impl Pki {
             admin: files.credential("admin", &ca, now, None, || {
                 ca.issue_client(ADMIN_USER, &admin_groups, now, LIFETIME)
             })?,
+            kubelet_client: files.credential("apiserver-kubelet-client", &ca, now, None, || {
+                ca.issue_client(KUBELET_CLIENT_USER, &[], now, LIFETIME)
+            })?,
             front_proxy_client: files.credential("front-proxy-client", &front_proxy_ca, now, None, || {
                 front_proxy_ca.issue_client("front-proxy-client", &[], now, LIFETIME)
             })?,
@@ -104,6 +111,16 @@ impl Authority {
     /// A client certificate for any user, valid for a year.
     pub fn issue_user(&self, user: &str, groups: &[String], now: Time) -> Result<Credential, PkiError> {
         self.issue_client(user, groups, now, LIFETIME)
+    }
+
+    /// What the kubelet of a node shows to its clients, valid for a year: for the node's name and addresses.
+    pub fn issue_node_server(
+        &self,
+        node: &str,
+        names: &ServerNames,
+        now: Time,
+    ) -> Result<Credential, PkiError> {
+        self.issue_server_as(&format!("system:node:{node}"), names, now, LIFETIME)
     }
 }
 

@@ -8,6 +8,7 @@ mod encryption;
 mod explain;
 mod flow;
 mod kubelet;
+mod kubelet_client;
 mod limits;
 mod node;
 mod oidc;
@@ -22,6 +23,7 @@ pub use encryption::Encryption;
 pub use explain::Explain;
 pub use flow::Flow;
 pub use kubelet::Kubelet;
+pub use kubelet_client::KubeletClient;
 pub use limits::Limits;
 pub use node::Node;
 pub use oidc::Oidc;
@@ -122,6 +124,8 @@ pub struct Cluster {
     pub audit: Audit,
     #[command(flatten)]
     pub encryption: Encryption,
+    #[command(flatten)]
+    pub kubelet_client: KubeletClient,
     #[command(flatten)]
     pub limits: Limits,
     /// Of `pintle up`.

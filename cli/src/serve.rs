@@ -61,6 +61,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let mut rooms =
         rooms((pki, flags, parts, note, own.clone()), endpoint, store.clone(), clock.clone(), drain.clone())?;
     rooms.encryption = encryption;
+    rooms.kubelets = flags.kubelet_client.kubelets(&crate::data_dir::pki_dir(data_dir))?;
     let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
     server.authorizer.begin().await;
@@ -144,6 +145,7 @@ fn rooms(
         tokens: Some(flags.authentication.service_accounts.issuer(pki, endpoint)?),
         drain,
         limits: flags.limits.granted().map_err(anyhow::Error::msg)?,
+        kubelets: apiserver::Kubelets::default(),
     })
 }
 

@@ -14,6 +14,7 @@ mod tests;
 
 pub use dial::{Dialer, Stream};
 pub use pool::Pool;
+pub use words::failure;
 
 /// Why there is no connection or no answer, in Go's words: `dial tcp 127.0.0.1:1: connect: connection refused`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ use super::policy::{Level, Stage, Wanted};
 use crate::answer::Answer;
 use crate::deadline::is_stream;
 use crate::door::Connection;
+use crate::stream::Lasting;
 use api::{Later, Map, Status, Value, json, proto, schema, time, yaml};
 use authn::Caller;
 use authz::{Attributes, Authorizer, Permit};
@@ -192,6 +193,10 @@ impl Trail {
         if long_running {
             self.tell(Stage::ResponseStarted).await;
             let ending = Ending(Some(self.clone()));
+            if let Some(lasting) = answer.extensions().get::<Lasting>() {
+                lasting.keep(ending);
+                return answer;
+            }
             return answer.map(|body| body.keeping(ending));
         }
         self.complete().await;

@@ -23,9 +23,7 @@ pub fn options(call: &Call) -> Option<Value> {
             }
         }
         "portforward" => {
-            let ports = call.query.all("ports");
-            let ports = ports.iter().flat_map(|p| p.split(',')).filter_map(|p| p.parse::<i64>().ok());
-            let ports: Vec<Value> = ports.map(Value::Int).collect();
+            let ports: Vec<Value> = ports(call).into_iter().map(Value::Int).collect();
             if !ports.is_empty() {
                 options.set(&["ports"], Value::List(ports));
             }
@@ -38,6 +36,12 @@ pub fn options(call: &Call) -> Option<Value> {
         _ => return None,
     }
     Some(options)
+}
+
+/// The ports that a port-forward names; newer clients name none here.
+pub fn ports(call: &Call) -> Vec<i64> {
+    let ports = call.query.all("ports");
+    ports.iter().flat_map(|ports| ports.split(',')).filter_map(|port| port.parse().ok()).collect()
 }
 
 fn list(items: impl Iterator<Item = Value>) -> Value {

@@ -1,15 +1,12 @@
-//! Where a stream goes: to the kubelet of the pod's node, to the pod itself, to an endpoint of a service.
-//! Source: upstream's `pkg/registry/core/{pod,node,service}` (`ResourceLocation` and its siblings).
+//! Where a stream goes: to the kubelet of the pod's node. `proxied` has the places of proxies.
+//! Source: upstream's `pkg/registry/core/pod` (`LogLocation` and its siblings).
 
+use super::kubelets::Kubelets;
+use super::{options, url};
 use crate::call::Call;
 use crate::edit::store_failure;
 use crate::stored;
 use api::{Fault, Status, Value};
-use std::net::IpAddr;
-
-const KUBELET_PORT: u16 = 10250;
-/// The order in which a node's addresses are tried.
-const ADDRESS_TYPES: [&str; 5] = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
 
 /// How a stream that cannot be opened is answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,35 +18,71 @@ pub enum Refusing {
     Proxy,
 }
 
+/// How the other end is spoken to, and whether it is believed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Trust {
+    /// Plain HTTP.
+    Nobody,
+    /// HTTPS, whatever its certificate.
+    Anybody,
+    /// A kubelet, as the flags say.
+    Kubelet,
+    /// A kubelet, whatever its certificate.
+    AnyKubelet,
+}
+
 /// The other end of a stream.
 #[derive(Debug)]
 pub struct Place {
+    pub trust: Trust,
     pub host: String,
     pub port: u16,
+    /// Not escaped.
     pub path: String,
+    /// Without `?`.
+    pub query: String,
     pub refusing: Refusing,
 }
 
 impl Place {
+    /// `https://HOST:PORT`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.trust == Trust::Nobody { "http" } else { "https" };
+        format!("{scheme}://{}", self.authority())
+    }
+
+    /// `HOST:PORT`.
+    pub fn authority(&self) -> String {
+        let Place { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// Path and query as they stand in a request.
+    pub fn target(&self) -> String {
+        let path = url::escape_path(&self.path);
+        let root = if path.starts_with('/') { "" } else { "/" };
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        format!("{root}{path}{mark}{}", self.query)
+    }
+
     /// The other end does not answer.
     pub fn unreachable(&self, why: &str) -> Status {
-        let Place { host, port, path, refusing } = self;
-        match refusing {
-            Refusing::Log => Status::unclassified(format!(
-                "Get {}: {why}",
-                api::quote(&format!("https://{host}:{port}{path}"))
-            )),
+        match self.refusing {
+            Refusing::Log => {
+                let url = api::quote(&format!("{}{}", self.origin(), self.target()));
+                Status::unclassified(format!("Get {url}: {why}"))
+            }
             Refusing::Upgrade => Status::unclassified(format!("error dialing backend: {why}")),
             Refusing::Proxy => unavailable(format!("error trying to reach service: {why}")),
         }
     }
 }
 
-fn unavailable(text: String) -> Status {
+pub fn unavailable(text: String) -> Status {
     Status::new(503, "ServiceUnavailable", text)
 }
 
-async fn get(call: &Call, resource: &str, namespace: &str, name: &str) -> Result<Value, Status> {
+pub async fn get(call: &Call, resource: &str, namespace: &str, name: &str) -> Result<Value, Status> {
     let registry = call.server.registry();
     let kind = registry.find("", resource).ok_or_else(Status::unknown_resource)?;
     let rest = crate::call::rest(kind.info(), namespace, name);
@@ -70,8 +103,26 @@ pub async fn log(call: &Call) -> Result<Option<Place>, Status> {
         return Ok(None);
     }
     let path = format!("/containerLogs/{}/{}/{container}", call.namespace(), call.target.name);
-    let (host, port) = kubelet(&get(call, "nodes", "", node).await?)?;
-    Ok(Some(Place { host, port, path, refusing: Refusing::Log }))
+    let trusted = !call.query.flag("insecureSkipTLSVerifyBackend");
+    let trust = if trusted { Trust::Kubelet } else { Trust::AnyKubelet };
+    let (host, port) = kubelet(call, &get(call, "nodes", "", node).await?)?;
+    let query = url::query(log_query(call)?);
+    Ok(Some(Place { trust, host, port, path, query, refusing: Refusing::Log }))
+}
+
+/// What the kubelet is asked.
+fn log_query(call: &Call) -> Result<Vec<(&'static str, String)>, Status> {
+    let asked = &call.query;
+    let flags = ["follow", "previous", "timestamps"].into_iter().filter(|name| asked.flag(name));
+    let mut query: Vec<_> = flags.map(|name| (name, "true".to_owned())).collect();
+    for name in ["sinceSeconds", "tailLines", "limitBytes"] {
+        query.extend(asked.integer(name)?.map(|number| (name, number.to_string())));
+    }
+    if !asked.text("sinceTime").is_empty() {
+        let time = api::time::parse(asked.text("sinceTime")).map_err(Status::bad_request)?;
+        query.push(("sinceTime", time.rfc3339()));
+    }
+    Ok(query)
 }
 
 fn check_log_options(call: &Call) -> Result<(), Status> {
@@ -145,30 +196,53 @@ pub async fn container(call: &Call) -> Result<Place, Status> {
     let container = container_name(&pod, call.query.text("container"))?;
     let what = call.target.subresource.as_str();
     let path = format!("/{what}/{}/{}/{container}", call.namespace(), call.target.name);
-    let (host, port) = kubelet(&get(call, "nodes", "", assigned(&pod)?).await?)?;
-    upgraded(call, Place { host, port, path, refusing: Refusing::Upgrade })
+    let names = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+    let flags = names.into_iter().filter(|(asked, _)| call.query.flag(asked));
+    let mut query: Vec<_> = flags.map(|(_, name)| (name, "1".to_owned())).collect();
+    if what == "exec" {
+        query.extend(call.query.all("command").into_iter().map(|word| ("command", word.to_owned())));
+    }
+    upgraded(call, &pod, path, query).await
 }
 
 pub async fn port_forward(call: &Call) -> Result<Place, Status> {
     let pod = get(call, "pods", call.namespace(), &call.target.name).await?;
     let path = format!("/portForward/{}/{}", call.namespace(), call.target.name);
-    let (host, port) = kubelet(&get(call, "nodes", "", assigned(&pod)?).await?)?;
-    upgraded(call, Place { host, port, path, refusing: Refusing::Upgrade })
+    let ports = options::ports(call);
+    let ports = ports.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let query = if ports.is_empty() { Vec::new() } else { vec![("port", ports)] };
+    upgraded(call, &pod, path, query).await
 }
 
 /// These streams are no plain requests.
-fn upgraded(call: &Call, place: Place) -> Result<Place, Status> {
+async fn upgraded(
+    call: &Call,
+    pod: &Value,
+    path: String,
+    query: Vec<(&str, String)>,
+) -> Result<Place, Status> {
+    let (host, port) = kubelet(call, &get(call, "nodes", "", assigned(pod)?).await?)?;
+    if !asks_for_upgrade(call) {
+        return Err(Status::bad_request("Upgrade request required"));
+    }
+    let query = url::query(query);
+    Ok(Place { trust: Trust::Kubelet, host, port, path, query, refusing: Refusing::Upgrade })
+}
+
+pub fn asks_for_upgrade(call: &Call) -> bool {
     let connection = call.headers.get_all(http::header::CONNECTION).iter();
-    let upgrade =
-        connection.filter_map(|v| v.to_str().ok()).any(|v| v.to_ascii_lowercase().contains("upgrade"));
-    if upgrade { Ok(place) } else { Err(Status::bad_request("Upgrade request required")) }
+    connection.filter_map(|v| v.to_str().ok()).any(|v| v.to_ascii_lowercase().contains("upgrade"))
 }
 
 /// Where the kubelet of a node listens.
-fn kubelet(node: &Value) -> Result<(String, u16), Status> {
+pub fn kubelet(call: &Call, node: &Value) -> Result<(String, u16), Status> {
+    listens(&call.server.kubelets, node)
+}
+
+fn listens(kubelets: &Kubelets, node: &Value) -> Result<(String, u16), Status> {
     let addresses = node.list_at(&["status", "addresses"]);
-    let of_type = |ty: &&str| addresses.iter().find(|a| a.str_at(&["type"]) == *ty);
-    let Some(address) = ADDRESS_TYPES.iter().find_map(of_type) else {
+    let of_type = |ty: &String| addresses.iter().find(|a| a.str_at(&["type"]) == *ty);
+    let Some(address) = kubelets.address_types.iter().find_map(of_type) else {
         let known: Vec<String> = addresses
             .iter()
             .map(|a| format!("{{{} {}}}", a.str_at(&["type"]), a.str_at(&["address"])))
@@ -179,115 +253,8 @@ fn kubelet(node: &Value) -> Result<(String, u16), Status> {
         )));
     };
     let port = node.i64_at(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).unwrap_or(0);
-    let port = u16::try_from(port).ok().filter(|p| *p > 0).unwrap_or(KUBELET_PORT);
+    let port = u16::try_from(port).ok().filter(|p| *p > 0).unwrap_or(kubelets.port);
     Ok((address.str_at(&["address"]).to_owned(), port))
-}
-
-/// `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`.
-fn split(id: &str) -> Option<(&str, &str, &str)> {
-    let parts: Vec<&str> = id.split(':').collect();
-    let (scheme, name, port) = match parts.as_slice() {
-        [name] => ("", *name, ""),
-        [name, port] => ("", *name, *port),
-        [scheme, name, port] => (*scheme, *name, *port),
-        _ => return None,
-    };
-    (!name.is_empty() && matches!(scheme, "" | "http" | "https")).then_some((scheme, name, port))
-}
-
-fn split_or_refuse<'a>(call: &'a Call, what: &str) -> Result<(&'a str, &'a str, &'a str), Status> {
-    let id = &call.target.name;
-    split(id).ok_or_else(|| Status::bad_request(format!("invalid {what} request {}", api::quote(id))))
-}
-
-/// Addresses that a proxy may be asked to reach.
-fn is_global_unicast(ip: &IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    let link_local = match ip {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.segments()[0] & 0xffc0 == 0xfe80,
-    };
-    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || link_local)
-}
-
-fn proxied(call: &Call, host: String, port: &str, scheme: &str) -> Place {
-    let default = if scheme == "https" { 443 } else { 80 };
-    let (port, path) = (port.parse().unwrap_or(default), call.target.tail.clone());
-    Place { host, port, path, refusing: Refusing::Proxy }
-}
-
-/// The proxy to a pod.
-pub async fn pod(call: &Call) -> Result<Place, Status> {
-    let (scheme, name, port) = split_or_refuse(call, "pod")?;
-    let pod = get(call, "pods", call.namespace(), name).await?;
-    let ip = pod.list_at(&["status", "podIPs"]).first().map(|ip| ip.str_at(&["ip"])).unwrap_or_default();
-    match kinds::validation::parse_ip_sloppy(ip) {
-        Some(ip) if is_global_unicast(&ip) => {}
-        _ => return Err(Status::bad_request("address not allowed")),
-    }
-    let ports = pod.list_at(&["spec", "containers"]).iter().flat_map(|c| c.list_at(&["ports"]));
-    let first = ports.filter_map(|p| p.i64_at(&["containerPort"])).next().map(|p| p.to_string());
-    let port = if port.is_empty() { first.unwrap_or_default() } else { port.to_owned() };
-    Ok(proxied(call, ip.to_owned(), &port, scheme))
-}
-
-/// The proxy to a node: its kubelet, unless another port is named.
-pub async fn node(call: &Call) -> Result<Place, Status> {
-    let (scheme, name, port) = split_or_refuse(call, "node")?;
-    let (host, kubelet_port) = kubelet(&get(call, "nodes", "", name).await?)?;
-    let allowed = match tokio::net::lookup_host((host.as_str(), kubelet_port)).await {
-        Err(_) => return Err(Status::bad_request(format!("lookup {host}: no such host"))),
-        Ok(mut all) => all.all(|address| is_global_unicast(&address.ip())),
-    };
-    if !allowed {
-        return Err(Status::bad_request("address not allowed"));
-    }
-    let port = if port.is_empty() { kubelet_port.to_string() } else { port.to_owned() };
-    Ok(proxied(call, host, &port, scheme))
-}
-
-/// The proxy to a service: one of the pods behind it.
-pub async fn service(call: &Call) -> Result<Place, Status> {
-    let (scheme, name, asked) = split_or_refuse(call, "service")?;
-    let mut port = asked.to_owned();
-    if let Ok(number) = asked.parse::<i64>() {
-        let service = get(call, "services", call.namespace(), name).await?;
-        let ports = service.list_at(&["spec", "ports"]);
-        match ports.iter().find(|p| p.i64_at(&["port"]) == Some(number)) {
-            Some(found) => port = found.str_at(&["name"]).to_owned(),
-            None => {
-                let text = format!("no service port {number} found for service {}", api::quote(name));
-                return Err(unavailable(text));
-            }
-        }
-    }
-    let endpoints = get(call, "endpoints", call.namespace(), name).await?;
-    let subsets = endpoints.list_at(&["subsets"]);
-    if subsets.is_empty() {
-        return Err(unavailable(format!("no endpoints available for service {}", api::quote(name))));
-    }
-    for subset in subsets {
-        let number = subset.list_at(&["ports"]).iter().find(|p| p.str_at(&["name"]) == port);
-        let Some(number) = number.and_then(|p| p.i64_at(&["port"])) else { continue };
-        for address in subset.list_at(&["addresses"]) {
-            if is_pod(call, address).await {
-                let ip = address.str_at(&["ip"]).to_owned();
-                return Ok(proxied(call, ip, &number.to_string(), scheme));
-            }
-        }
-    }
-    Err(unavailable(format!("no endpoints available for service {}", api::quote(&call.target.name))))
-}
-
-/// Only addresses that are really those of pods are reached.
-async fn is_pod(call: &Call, address: &Value) -> bool {
-    let target = |field: &str| address.str_at(&["targetRef", field]);
-    if target("name").is_empty() || target("namespace") != call.namespace() {
-        return false;
-    }
-    let Ok(pod) = get(call, "pods", call.namespace(), target("name")).await else { return false };
-    let ips = pod.list_at(&["status", "podIPs"]);
-    ips.iter().any(|ip| ip.str_at(&["ip"]) == address.str_at(&["ip"]))
 }
 
 #[cfg(test)]
@@ -312,30 +279,30 @@ mod tests {
     }
 
     #[test]
-    fn names_of_proxies_carry_scheme_and_port() {
-        assert_eq!(split("a"), Some(("", "a", "")));
-        assert_eq!(split("https:a:web"), Some(("https", "a", "web")));
-        for bad in ["", ":80", "ftp:a:1", "a:b:c:d"] {
-            assert_eq!(split(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
     fn a_kubelet_is_found_by_name_before_address() {
         let node = tree!({"status": {
             "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "n"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 1234}}
         }});
-        assert_eq!(kubelet(&node).unwrap(), ("n".to_owned(), 1234));
-        let status = kubelet(&tree!({})).unwrap_err();
+        assert_eq!(listens(&Kubelets::default(), &node).unwrap(), ("n".to_owned(), 1234));
+        let by_address = Kubelets { address_types: vec!["InternalIP".to_owned()], ..Kubelets::default() };
+        assert_eq!(listens(&by_address, &node).unwrap(), ("10.0.0.1".to_owned(), 1234));
+        let status = listens(&Kubelets::default(), &tree!({})).unwrap_err();
         assert_eq!(status.message, "no preferred addresses found; known addresses: []");
     }
 
     #[test]
     fn silence_is_told_by_the_kind_of_stream() {
-        let place = |refusing| Place { host: "h".to_owned(), port: 1, path: "/p".to_owned(), refusing };
+        let place = |refusing| Place {
+            trust: Trust::Kubelet,
+            host: "h".to_owned(),
+            port: 1,
+            path: "/p".to_owned(),
+            query: "a=b".to_owned(),
+            refusing,
+        };
         let log = place(Refusing::Log).unreachable("x");
-        assert_eq!((log.code, log.message.as_str()), (500, "Get \"https://h:1/p\": x"));
+        assert_eq!((log.code, log.message.as_str()), (500, "Get \"https://h:1/p?a=b\": x"));
         assert_eq!(place(Refusing::Proxy).unreachable("x").code, 503);
     }
 }

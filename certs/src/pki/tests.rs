@@ -36,6 +36,7 @@ fn new_names_and_a_near_end_renew_what_is_issued_and_nothing_else() {
     let later = Pki::open(dir.path(), &names(&["localhost"]), NOW.plus(DAY * 330)).unwrap();
     assert_ne!(renamed.server.certificate_pem, later.server.certificate_pem);
     assert_ne!(first.admin.certificate_pem, later.admin.certificate_pem);
+    assert_ne!(first.kubelet_client.certificate_pem, later.kubelet_client.certificate_pem);
     assert_eq!(first.ca.certificate_pem(), later.ca.certificate_pem());
 }
 

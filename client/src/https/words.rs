@@ -6,7 +6,7 @@ use rustls::{CertificateError, Error, InvalidMessage};
 use std::error::Error as StdError;
 
 /// Of a request that was not answered.
-pub(super) fn failure(error: &(dyn StdError + 'static)) -> Failure {
+pub fn failure(error: &(dyn StdError + 'static)) -> Failure {
     let mut last: &(dyn StdError + 'static) = error;
     loop {
         if let Some(failure) = last.downcast_ref::<Failure>() {
