@@ -5,8 +5,10 @@
 
 pub mod cgroups;
 pub mod hollow;
+pub mod images;
 
 mod kubelet;
+mod node;
 mod pod;
 mod pods;
 mod resources;
