@@ -1,5 +1,25 @@
 //! One pod: what is observed of it, what is to be done about it, and what is said of it.
+//!
+//! `plan` and `status` compute; a `worker` for each pod looks, lets them decide, and carries out.
 
+mod back_off;
+mod init;
 mod observed;
+pub mod plan;
+pub mod spec;
+pub mod status;
 
-pub use observed::Observed;
+pub use observed::{Observed, container_name, has_exited, is_running, restart_count};
+
+/// Why something cannot be made now: as in `state.waiting` of a container's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub reason: String,
+    pub message: String,
+}
+
+impl Wait {
+    pub fn new(reason: &str, message: impl Into<String>) -> Self {
+        Wait { reason: reason.to_owned(), message: message.into() }
+    }
+}

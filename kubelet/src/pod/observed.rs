@@ -10,6 +10,8 @@ pub struct Observed {
     pub uid: String,
     pub sandboxes: Vec<cri::PodSandboxStatus>,
     pub containers: Vec<cri::ContainerStatus>,
+    /// Container id → sandbox id.
+    pub within: HashMap<String, String>,
 }
 
 impl Observed {
@@ -37,6 +39,18 @@ impl Observed {
 
     pub fn by_id(&self, id: &str) -> Option<&cri::ContainerStatus> {
         self.containers.iter().find(|c| c.id == id)
+    }
+
+    /// Whether a container of this name was made in the newest sandbox.
+    pub fn is_active(&self, name: &str) -> bool {
+        let Some(sandbox) = self.sandbox() else { return false };
+        self.of(name).any(|container| self.within.get(&container.id) == Some(&sandbox.id))
+    }
+
+    /// Whether a container runs or a sandbox is ready.
+    pub fn is_alive(&self) -> bool {
+        let ready = |s: &cri::PodSandboxStatus| s.state() == cri::PodSandboxState::SandboxReady;
+        self.running().next().is_some() || self.sandboxes.iter().any(ready)
     }
 
     pub fn running(&self) -> impl Iterator<Item = &cri::ContainerStatus> {

@@ -1,9 +1,13 @@
 //! The container runtime: containerd, over its socket. Sandboxes, containers and images go through the CRI; streams,
 //! events and imports through containerd's own services.
 
+mod calls;
 mod connection;
+pub mod events;
+pub mod exec_sync;
 pub mod labels;
 
+pub use exec_sync::words;
 pub use k8s_cri::v1 as cri;
 
 use containerd_client::tonic::transport::Channel;

@@ -1,0 +1,98 @@
+//! What is sent of a status: a strategic merge patch with what changed. Items of lists that others also write to are
+//! sent one by one.
+
+use api::{Map, Value, tree};
+
+/// Lists of which items are merged, and by which field.
+const MERGED: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"), ("hostIPs", "ip")];
+
+/// The patch from one status to another, for the pod with this uid only; nothing when they are the same.
+pub fn patch(uid: &str, from: &Value, to: &Value) -> Option<Value> {
+    let changes = changes(from, to, true);
+    (!changes.is_empty()).then(|| tree!({"metadata": {"uid": uid}, "status": (Value::Map(changes))}))
+}
+
+fn changes(from: &Value, to: &Value, top: bool) -> Map {
+    let mut changes = Map::new();
+    let fields = |value: &Value| value.as_map().cloned().unwrap_or_default();
+    for (name, new) in fields(to).iter() {
+        let old = from.get(name).unwrap_or(&Value::Null);
+        if is_same(old, new) {
+            continue;
+        }
+        let key = MERGED.iter().find(|(list, _)| top && list == &name.as_str());
+        match (key, old, new) {
+            (Some((_, key)), Value::List(old), Value::List(new)) => merge(&mut changes, name, key, old, new),
+            (_, Value::Map(_), Value::Map(_)) => {
+                changes.insert(name.clone(), Value::Map(self::changes(old, new, false)));
+            }
+            _ => drop(changes.insert(name.clone(), new.clone())),
+        }
+    }
+    for (name, old) in fields(from).iter() {
+        if to.get(name).is_none() && !old.is_null() {
+            changes.insert(name.clone(), Value::Null);
+        }
+    }
+    changes
+}
+
+fn merge(changes: &mut Map, name: &str, key: &str, old: &[Value], new: &[Value]) {
+    let find = |list: &[Value], id: &str| list.iter().find(|item| item.str_at(&[key]) == id).cloned();
+    let mut items = Vec::new();
+    for item in new {
+        let id = item.str_at(&[key]);
+        match find(old, id) {
+            Some(old) if is_same(&old, item) => {}
+            Some(old) => {
+                let mut change = self::changes(&old, item, false);
+                change.insert(key, id);
+                items.push(Value::Map(change));
+            }
+            None => items.push(item.clone()),
+        }
+    }
+    let gone = old.iter().map(|item| item.str_at(&[key])).filter(|id| find(new, id).is_none());
+    items.extend(gone.map(|id| Value::Map(Map::from_iter([("$patch", "delete"), (key, id)]))));
+    let order = |item: &Value| Value::Map(Map::from_iter([(key, item.str_at(&[key]))]));
+    changes.insert(format!("$setElementOrder/{name}"), Value::List(new.iter().map(order).collect()));
+    if !items.is_empty() {
+        changes.insert(name, Value::List(items));
+    }
+}
+
+/// The same, with what is null as good as missing.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Map(a), Value::Map(b)) => {
+            let covers = |a: &Map, b: &Map| {
+                a.iter().all(|(name, value)| is_same(value, b.get(name).unwrap_or(&Value::Null)))
+            };
+            covers(a, b) && covers(b, a)
+        }
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changed_is_sent_and_the_order_of_conditions_is_kept() {
+        let from = tree!({"phase": "Pending", "reason": "x", "hostIP": "1", "conditions": [
+            {"type": "A", "status": "True"}, {"type": "B", "status": "False", "reason": "r"}, {"type": "Z"}
+        ]});
+        let to = tree!({"phase": "Running", "hostIP": "1", "conditions": [
+            {"type": "A", "status": "True", "lastProbeTime": null}, {"type": "C"}, {"type": "B", "status": "True"}
+        ]});
+        let wanted = tree!({"metadata": {"uid": "u"}, "status": {
+            "phase": "Running", "reason": null,
+            "$setElementOrder/conditions": [{"type": "A"}, {"type": "C"}, {"type": "B"}],
+            "conditions": [{"type": "C"}, {"status": "True", "reason": null, "type": "B"}, {"$patch": "delete", "type": "Z"}]
+        }});
+        assert_eq!(patch("u", &from, &to), Some(wanted));
+        assert_eq!(patch("u", &to, &to), None);
+    }
+}
