@@ -4,6 +4,7 @@
 //! nothing. Everything else is the kubelet that runs containers.
 
 pub mod cgroups;
+pub mod container;
 pub mod hollow;
 pub mod images;
 
@@ -13,9 +14,11 @@ mod pod;
 mod pods;
 mod resources;
 mod runtime;
+pub mod sandbox;
 pub mod server;
 mod settings;
 pub mod streams;
+pub mod volumes;
 
 pub use kubelet::{Kubelet, start};
 pub use pods::{Pods, Source};

@@ -1,0 +1,78 @@
+//! What is mounted where, as the kernel tells it: also what an earlier process mounted.
+
+use rustix::mount::{UnmountFlags, unmount};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// The places beneath a folder where something is mounted, innermost and latest first.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn mounts_under(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let text = std::fs::read(MOUNTS)?;
+    let mut found: Vec<PathBuf> =
+        text.split(|b| *b == b'\n').filter_map(place).filter(|p| p.starts_with(folder)).collect();
+    found.reverse();
+    Ok(found)
+}
+
+/// True when something is mounted exactly here.
+pub fn is_mounted(path: &Path) -> bool {
+    mounts_under(path).is_ok_and(|found| found.iter().any(|p| p == path))
+}
+
+/// Takes away all that is mounted beneath a folder.
+///
+/// # Errors
+/// When something stays.
+pub fn unmount_under(folder: &Path) -> io::Result<()> {
+    for path in mounts_under(folder)? {
+        match unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // Gone with what it was mounted in.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) | Ok(()) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    match mounts_under(folder)?.first() {
+        Some(left) => Err(io::Error::other(format!("{} is still mounted", left.display()))),
+        None => Ok(()),
+    }
+}
+
+/// The fifth field of a line, with its escapes (`\040` for a space) resolved.
+fn place(line: &[u8]) -> Option<PathBuf> {
+    let field = line.split(|b| *b == b' ').nth(4)?;
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'\\').then(|| after.get(..3)).flatten();
+        let code = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match code {
+            Some(code) => {
+                out.push(code);
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    Some(std::ffi::OsString::from_vec(out).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_with_their_escapes() {
+        let line = b"36 35 98:0 /mnt1 /mnt\\0402\\134x rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(place(line).unwrap(), Path::new("/mnt 2\\x"));
+        assert!(is_mounted(Path::new("/proc")));
+        assert!(!is_mounted(Path::new("/proc/self")));
+    }
+}
