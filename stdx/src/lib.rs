@@ -1,5 +1,5 @@
 //! Small foundations every room may lean on: clock, ids, seeded randomness, backoff, limits,
-//! deep stacks.
+//! deep stacks, metrics as text.
 //!
 //! Wall clock, randomness and ids come from here and nowhere else, so that a test can hold all three still.
 //! Waiting is not here: it goes through tokio's clock.
@@ -10,6 +10,7 @@ mod deep;
 pub mod der;
 pub mod ids;
 pub mod limits;
+pub mod prometheus;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, Time};

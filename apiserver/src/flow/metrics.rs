@@ -3,10 +3,10 @@
 use super::schema::Schema;
 use super::tally::{BOUNDS_MS, Reason, Times};
 use super::{Flow, Mode};
-use crate::metrics::{head, line};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use stdx::prometheus::{head, line};
 
 const PREFIX: &str = "apiserver_flowcontrol_";
 

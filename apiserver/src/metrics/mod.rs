@@ -1,14 +1,13 @@
 //! Metrics in upstream's names: requests by what they were, their latencies, and what the server is made of.
 
-mod process;
 mod requests;
 
 use crate::address::Address;
 use http::Method;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use stdx::Time;
+use stdx::prometheus::{head, line, process};
 use store::Store;
 use tokio::time::Instant;
 
@@ -93,25 +92,6 @@ fn write_store(store: &Store, out: &mut String) {
     let name = "pintle_store_revision";
     head(out, name, "gauge", "The newest revision of the store.");
     line(out, name, &[], store.current_revision());
-}
-
-/// What a metric is.
-pub(crate) fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-/// One value. Labels are written as they are: none of ours has quotes or newlines.
-pub(crate) fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-    out.push_str(name);
-    for (i, (key, text)) in labels.iter().enumerate() {
-        let _ = write!(out, "{}{key}=\"{}\"", if i == 0 { '{' } else { ',' }, escape(text));
-    }
-    let _ = writeln!(out, "{} {value}", if labels.is_empty() { "" } else { "}" });
-}
-
-/// A label's value within quotes.
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

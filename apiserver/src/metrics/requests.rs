@@ -3,7 +3,6 @@
 //! A request finds its counters by a hash of its labels, so that counting allocates nothing; two different requests
 //! with one hash (one in 2^64) would be counted as one.
 
-use super::{head, line};
 use crate::address::{Address, Target, Verb};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -13,6 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use stdx::prometheus::{head, line};
 
 /// Upper bounds of the latencies' buckets, in seconds.
 const BOUNDS: [f64; 23] = [

@@ -1,13 +1,14 @@
 //! What the process uses, as Linux says it in `/proc/self`; nothing elsewhere.
 
 use super::{head, line};
+use crate::Time;
 use std::fs;
-use stdx::Time;
 
 /// Clock ticks of `/proc` in a second; fixed at this by the kernel's interface.
 const TICKS_PER_SEC: f64 = 100.0;
 const PAGE_BYTES: f64 = 4096.0;
 
+/// Appends them.
 pub fn write(now: Time, out: &mut String) {
     let Some(stat) = fs::read_to_string("/proc/self/stat").ok() else { return };
     // The second field is the command in parentheses and may hold anything.
