@@ -5,8 +5,12 @@
 
 pub mod cgroups;
 pub mod container;
+pub mod garbage;
 pub mod hollow;
+pub mod hooks;
 pub mod images;
+pub mod logs;
+pub mod probes;
 
 mod kubelet;
 mod node;
@@ -18,6 +22,7 @@ pub mod sandbox;
 pub mod server;
 mod settings;
 pub mod streams;
+pub mod termination;
 pub mod volumes;
 
 pub use kubelet::{Kubelet, start};

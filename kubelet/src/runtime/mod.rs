@@ -7,7 +7,7 @@ pub mod events;
 pub mod exec_sync;
 pub mod labels;
 
-pub use exec_sync::words;
+pub use exec_sync::{ExecFailure, words};
 pub use k8s_cri::v1 as cri;
 
 use containerd_client::tonic::transport::Channel;
