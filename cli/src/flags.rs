@@ -12,6 +12,7 @@ mod kubelet_client;
 mod limits;
 mod node;
 mod oidc;
+mod scheduler;
 mod service_accounts;
 mod token;
 
@@ -27,6 +28,7 @@ pub use kubelet_client::KubeletClient;
 pub use limits::Limits;
 pub use node::Node;
 pub use oidc::Oidc;
+pub use scheduler::Scheduler;
 pub use service_accounts::ServiceAccounts;
 pub use token::{Create, Token, TokenCommand};
 
@@ -50,9 +52,9 @@ pub struct Flags {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a cluster in the foreground
-    Up(Up),
+    Up(Box<Up>),
     /// Run the API server alone
-    Apiserver(Cluster),
+    Apiserver(Box<Cluster>),
     /// Make this machine a node of an API server elsewhere
     Kubelet(Kubelet),
     /// Print a kubeconfig for a user of the cluster
@@ -78,6 +80,8 @@ pub struct Up {
     pub hollow_nodes: usize,
     #[command(flatten)]
     pub node: Node,
+    #[command(flatten)]
+    pub scheduler: Scheduler,
 }
 
 impl Up {
@@ -86,6 +90,7 @@ impl Up {
         let is_node = !self.no_node && (self.hollow_nodes == 0 || self.node.containerd.is_some());
         self.cluster.admission.whole_cluster();
         self.cluster.hollow_nodes = self.hollow_nodes;
+        self.cluster.scheduler = self.scheduler;
         self.cluster.node = is_node.then_some(self.node);
         self.cluster
     }
@@ -134,6 +139,9 @@ pub struct Cluster {
     /// Of `pintle up`: what this machine is to be as a node.
     #[arg(skip)]
     pub node: Option<Node>,
+    /// Of `pintle up`.
+    #[arg(skip)]
+    pub scheduler: Scheduler,
 }
 
 #[derive(Clone, Debug, Args)]

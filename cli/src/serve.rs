@@ -50,6 +50,7 @@ pub struct Order<'a> {
 pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Running> {
     let Order { pki, backend, clock, parts, flags, data_dir } = order;
     let endpoint = listener.local_addr().context("cannot tell where we listen")?;
+    let scheduling = flags.scheduler.configuration()?;
     let encryption = flags.encryption.open().await.map_err(anyhow::Error::msg)?;
     let seal = encryption.clone().map(|encryption| encryption as Arc<dyn store::Seal>);
     let config = StoreConfig { backend, clock: clock.clone(), seal, ..StoreConfig::memory() };
@@ -87,7 +88,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     };
     let shared = controllers::start(parts, &connect, &settings);
     if parts == Parts::All {
-        components(&connect, &shared, &settings.clock, flags.hollow_nodes);
+        components(&connect, &shared, &settings.clock, scheduling, flags.hollow_nodes);
         node(&connect, flags, data_dir, settings.clock.clone());
     }
     let (listens, ends) = (door.clone(), drain.clone());
@@ -164,9 +165,14 @@ fn follow_configurations(flags: &Cluster, server: &Arc<Server>) -> anyhow::Resul
 }
 
 /// The scheduler and the nodes, which look through the local copies of the controllers.
-fn components(connect: &controllers::Connect, shared: &Informers, clock: &Clock, hollow_nodes: usize) {
-    let names = vec![scheduler::DEFAULT_NAME.to_owned()];
-    let scheduling = scheduler::Settings { clock: clock.clone(), ids: Ids::system(), names };
+fn components(
+    connect: &controllers::Connect,
+    shared: &Informers,
+    clock: &Clock,
+    configuration: scheduler::Configuration,
+    hollow_nodes: usize,
+) {
+    let scheduling = scheduler::Settings { clock: clock.clone(), ids: Ids::system(), configuration };
     scheduler::start(connect(scheduler::IDENTITY), shared, scheduling);
     if hollow_nodes > 0 {
         let version = apiserver::VERSION.to_owned();

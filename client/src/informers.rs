@@ -38,6 +38,10 @@ impl Informers {
 /// What of a container matters outside its node.
 const CONTAINER_FIELDS: [&str; 5] = ["name", "image", "ports", "resources", "restartPolicy"];
 
+/// The volumes that matter outside a pod's node: those that others have as well.
+const VOLUMES: [&str; 7] =
+    ["persistentVolumeClaim", "ephemeral", "image", "gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"];
+
 /// Cuts from a pod what only its kubelet needs; pods are many.
 fn trim_pod(pod: &mut Value) {
     trim_managed_fields(pod);
@@ -50,7 +54,7 @@ fn trim_pod(pod: &mut Value) {
         }
     }
     if let Some(volumes) = pod.at_mut(&["spec", "volumes"]).and_then(Value::as_list_mut) {
-        volumes.retain(|v| v.get("persistentVolumeClaim").is_some() || v.get("ephemeral").is_some());
+        volumes.retain(|v| VOLUMES.iter().any(|source| v.get(source).is_some()));
     }
     for field in ["dnsPolicy", "securityContext", "enableServiceLinks", "ephemeralContainers"] {
         pod.unset(&["spec", field]);

@@ -38,6 +38,16 @@ impl Amounts {
         Amounts::of(&requests)
     }
 
+    /// The amount of any resource, cpu in thousandths.
+    pub fn get(&self, name: &str) -> i64 {
+        match name {
+            "cpu" => self.milli_cpu,
+            "memory" => self.memory,
+            "ephemeral-storage" => self.ephemeral_storage,
+            _ => self.scalar(name),
+        }
+    }
+
     pub fn scalar(&self, name: &str) -> i64 {
         self.scalars.iter().find(|(n, _)| *n == *name).map_or(0, |(_, amount)| *amount)
     }

@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::pod::Pod;
 use crate::preemption::Budget;
 use crate::snapshot::{Selection, Snapshot};
+use crate::storage::{Bound, Sort};
 use api::selector::LabelSelector;
 use api::{Str, Value};
 use client::key_of;
@@ -57,6 +58,9 @@ impl Cache {
         if let Some(before) = &before {
             self.take_off(&before.pod);
         }
+        if self.snapshot.storage.is_assumed(&pod.uid) {
+            Arc::make_mut(&mut self.snapshot.storage).settle(&pod.uid);
+        }
         self.put_on(&pod);
         self.placed.insert(pod.uid.clone(), Placed { pod: pod.clone(), is_assumed: false });
         match before {
@@ -75,6 +79,9 @@ impl Cache {
     /// The pod is gone, or will never run again, or did not get its node.
     pub fn forget(&mut self, uid: &str) -> Option<Change> {
         let placed = self.placed.remove(uid)?;
+        if self.snapshot.storage.is_assumed(uid) {
+            Arc::make_mut(&mut self.snapshot.storage).revert(uid);
+        }
         self.take_off(&placed.pod);
         Some(Change::PodGone(placed.pod))
     }
@@ -166,6 +173,19 @@ impl Cache {
             None => drop(self.budgets.remove(&key)),
         }
         self.budget_list = self.budgets.values().cloned().collect();
+    }
+
+    /// What tells of storage came, changed or went.
+    pub fn storage(&mut self, sort: Sort, old: Option<&Value>, new: Option<&Value>) -> Option<Change> {
+        Arc::make_mut(&mut self.snapshot.storage).take(sort, old, new).map(Change::Storage)
+    }
+
+    /// Counts a pod on the node that was chosen for it, and its claims as bound.
+    pub fn assume_with(&mut self, pod: Arc<Pod>, bound: &[Bound]) {
+        if !bound.is_empty() {
+            Arc::make_mut(&mut self.snapshot.storage).assume(&pod.uid, &pod.node, bound);
+        }
+        self.assume(pod);
     }
 
     pub fn budgets(&self) -> &[Budget] {

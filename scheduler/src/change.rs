@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use crate::pod::Pod;
+use crate::storage::StorageChange;
 use std::sync::Arc;
 
 /// See the head of the file.
@@ -20,7 +21,7 @@ pub enum Change {
     /// The waiting pod itself was changed.
     Own,
     /// A claim, volume, class or driver came or changed.
-    Storage,
+    Storage(StorageChange),
 }
 
 impl Change {

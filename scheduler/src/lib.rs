@@ -6,21 +6,26 @@
 //! nowhere is told why and waits for a change that may help, as the plugins that turned it down judge.
 
 mod amounts;
+mod bind_volumes;
 mod cache;
 mod change;
+mod configuration;
+mod disk;
 mod node;
 mod plan;
 mod plugins;
 mod pod;
 mod preemption;
+mod profile;
 mod queue;
 mod resources;
 mod run;
 mod snapshot;
+mod storage;
 mod tell;
 mod terms;
 
-pub use plugins::{PLUGINS, Plugin};
+pub use configuration::Configuration;
 pub use run::{Settings, start};
 
 /// The scheduler that pods name that name none.

@@ -1,9 +1,10 @@
 //! Where a pod goes: a pure function of the cluster's snapshot and the pod.
 
 use crate::node::Node;
-use crate::plugins::{Check, Filter, PLUGINS, Plugin, Rejection};
+use crate::plugins::{Check, Filter, Rejection};
 use crate::pod::Pod;
 use crate::preemption::{self, Preemption};
+use crate::profile::Profile;
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -44,9 +45,9 @@ pub struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    pub fn new(snapshot: &'a Snapshot, pod: &'a Pod) -> Self {
+    pub fn new(profile: &'a Profile, snapshot: &'a Snapshot, pod: &'a Pod) -> Self {
         let mut filters = Filters { checks: Vec::new(), among: None, never: None };
-        for plugin in PLUGINS {
+        for plugin in &profile.filters {
             match plugin.filter(snapshot, pod) {
                 Filter::Pass => {}
                 Filter::Check(check) => filters.checks.push((plugin.name(), check)),
@@ -74,10 +75,13 @@ impl<'a> Filters<'a> {
     }
 }
 
+/// By which rules, and in which cluster.
+pub type Place<'a> = (&'a Profile, &'a Snapshot);
+
 /// Whether a pod may go to a node, also when the pods that room is being made for there come first.
 pub fn check(
     filters: &Filters<'_>,
-    snapshot: &Snapshot,
+    (profile, snapshot): Place<'_>,
     pod: &Pod,
     node: &Node,
 ) -> Result<(), (&'static str, Rejection)> {
@@ -89,30 +93,31 @@ pub fn check(
             expected.iter().for_each(|other| node.add((*other).clone()));
         });
         if let Some(node) = fuller.node(&node.name) {
-            Filters::new(&fuller, pod).check(node)?;
+            Filters::new(profile, &fuller, pod).check(node)?;
         }
     }
     filters.check(node)
 }
 
 /// Decides. `start` is the place of the node that is looked at first.
-pub fn plan(snapshot: &Snapshot, pod: &Pod, budgets: &[preemption::Budget], start: usize) -> Plan {
+pub fn plan(place: Place<'_>, pod: &Pod, budgets: &[preemption::Budget], start: usize) -> Plan {
+    let (profile, snapshot) = place;
     if snapshot.is_empty() {
         let message = "no nodes available to schedule pods".to_owned();
         return Plan::Wait(Wait { message, ..Wait::default() });
     }
-    let filters = Filters::new(snapshot, pod);
+    let filters = Filters::new(profile, snapshot, pod);
     if let Some(node) = snapshot.node(&pod.nominated_node)
-        && check(&filters, snapshot, pod, node).is_ok()
+        && check(&filters, place, pod, node).is_ok()
     {
         return Plan::Bind { node: node.clone(), next: start };
     }
     let mut search = Search { feasible: Vec::new(), rejected: Vec::new(), looked_at: 0 };
-    search.run(snapshot, pod, &filters, start);
+    search.run(place, pod, &filters, start);
     match search.feasible.as_slice() {
-        [] => Plan::Wait(wait(snapshot, pod, &filters, &search.rejected, budgets)),
+        [] => Plan::Wait(wait(place, pod, &filters, &search.rejected, budgets)),
         [only] => Plan::Bind { node: (*only).clone(), next: start + search.looked_at },
-        several => Plan::Bind { node: best(snapshot, pod, several).clone(), next: start + search.looked_at },
+        several => Plan::Bind { node: best(place, pod, several).clone(), next: start + search.looked_at },
     }
 }
 
@@ -123,19 +128,20 @@ struct Search<'s> {
 }
 
 impl<'s> Search<'s> {
-    fn run(&mut self, snapshot: &'s Snapshot, pod: &Pod, filters: &Filters<'_>, start: usize) {
+    fn run(&mut self, place: Place<'s>, pod: &Pod, filters: &Filters<'_>, start: usize) {
+        let (profile, snapshot) = place;
         if filters.never.is_some() {
             return;
         }
         if let Some(names) = &filters.among {
             let mut seen = HashSet::new();
             let known = names.iter().filter(|name| seen.insert(*name)).filter_map(|name| snapshot.node(name));
-            known.for_each(|node| self.look_at(snapshot, pod, filters, node));
+            known.for_each(|node| self.look_at(place, pod, filters, node));
             return;
         }
-        let enough = enough(snapshot.len());
-        for place in start..start + snapshot.len() {
-            self.look_at(snapshot, pod, filters, snapshot.at(place));
+        let enough = enough(snapshot.len(), profile.percentage);
+        for at in start..start + snapshot.len() {
+            self.look_at(place, pod, filters, snapshot.at(at));
             self.looked_at += 1;
             if self.feasible.len() >= enough {
                 return;
@@ -143,8 +149,8 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn look_at(&mut self, snapshot: &Snapshot, pod: &Pod, filters: &Filters<'_>, node: &'s Arc<Node>) {
-        match check(filters, snapshot, pod, node) {
+    fn look_at(&mut self, place: Place<'s>, pod: &Pod, filters: &Filters<'_>, node: &'s Arc<Node>) {
+        match check(filters, place, pod, node) {
             Ok(()) => self.feasible.push(node),
             Err((plugin, rejection)) => self.rejected.push((node, plugin, rejection)),
         }
@@ -152,20 +158,20 @@ impl<'s> Search<'s> {
 }
 
 /// How many nodes that will do are enough to choose from, of so many.
-fn enough(nodes: usize) -> usize {
+fn enough(nodes: usize, percentage: Option<usize>) -> usize {
     if nodes < LEAST_FEASIBLE {
         return nodes;
     }
-    let percentage = 50_usize.saturating_sub(nodes / 125).max(LEAST_PERCENTAGE);
+    let percentage = percentage.unwrap_or_else(|| 50_usize.saturating_sub(nodes / 125).max(LEAST_PERCENTAGE));
     (nodes * percentage / 100).max(LEAST_FEASIBLE)
 }
 
 /// The node with the highest sum of weighted scores; of several the first.
-fn best<'s>(snapshot: &Snapshot, pod: &Pod, nodes: &[&'s Arc<Node>]) -> &'s Arc<Node> {
+fn best<'s>((profile, snapshot): Place<'_>, pod: &Pod, nodes: &[&'s Arc<Node>]) -> &'s Arc<Node> {
     let mut sums = vec![0; nodes.len()];
-    for plugin in PLUGINS.iter().filter(|plugin| plugin.weight() > 0) {
+    for (plugin, weight) in &profile.scores {
         let Some(scores) = plugin.score(snapshot, pod, nodes) else { continue };
-        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += plugin.weight() * score);
+        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
     }
     let mut best = 0;
     for (at, sum) in sums.iter().enumerate() {
@@ -178,7 +184,7 @@ fn best<'s>(snapshot: &Snapshot, pod: &Pod, nodes: &[&'s Arc<Node>]) -> &'s Arc<
 
 /// What a pod is told that no node takes, and whom it may displace.
 fn wait(
-    snapshot: &Snapshot,
+    (profile, snapshot): Place<'_>,
     pod: &Pod,
     filters: &Filters<'_>,
     rejected: &[(&Arc<Node>, &'static str, Rejection)],
@@ -201,16 +207,34 @@ fn wait(
             }
         }
     }
-    let outcome = preemption::plan(snapshot, pod, rejected, budgets);
-    let (preemption, denominates) = match outcome {
-        preemption::Outcome::Preempt(preemption) => (Some(preemption), false),
-        preemption::Outcome::Refused { why, denominates } => {
-            message.push_str(&format!(" preemption: {why}"));
-            (None, denominates)
+    let mut wait = Wait { message, plugins, ..Wait::default() };
+    if profile.has_resource_claims && filters.never.is_some() {
+        wait.message.push_str(NO_STATE);
+        return wait;
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    reasons.extend(profile.has_resource_claims.then(|| NO_CLAIMS.to_owned()));
+    match profile.preemption.map(|share| preemption::plan((profile, snapshot), pod, rejected, budgets, share))
+    {
+        Some(preemption::Outcome::Preempt(preemption)) => {
+            wait.preemption = Some(preemption);
+            return wait;
         }
-    };
-    Wait { message, plugins, preemption, denominates }
+        Some(preemption::Outcome::Refused { why, denominates }) => {
+            reasons.push(format!("preemption: {why}"));
+            wait.denominates = denominates;
+        }
+        None => wait.denominates = reasons.is_empty(),
+    }
+    if !reasons.is_empty() {
+        wait.message.push_str(&format!(" {}", reasons.join(", ")));
+    }
+    wait
 }
+
+/// What upstream says of resource claims when a pod has none that could be given up, and when it did not come so far.
+const NO_CLAIMS: &str = "no new claims to deallocate";
+const NO_STATE: &str = " not found";
 
 /// What nodes are told that were not looked at because another plugin knew better.
 const ELSEWHERE: &str = "node(s) didn't satisfy plugin(s) [NodeAffinity]";
@@ -232,11 +256,6 @@ pub fn told<'r>(total: usize, rejected: impl Iterator<Item = &'r Rejection>, oth
     let mut parts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
     if parts.is_empty() { String::new() } else { format!(" {}.", parts.join(", ")) }
-}
-
-/// The plugin of a name.
-pub fn plugin(name: &str) -> Option<&'static dyn Plugin> {
-    PLUGINS.iter().copied().find(|plugin| plugin.name() == name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A pod as the scheduler sees it: read once from its tree, then only looked at.
 
 use crate::amounts::{Amounts, Scored};
+use crate::disk::Disk;
 use crate::terms::{PodTerms, SpreadConstraint};
 use api::node_selection::{NodeTerm, Toleration, node_selector};
 use api::selector::LabelSelector;
@@ -50,6 +51,7 @@ pub struct Pod {
     pub containers: usize,
     /// The names of its claims in its namespace, and whether each is made for this pod alone.
     pub claims: Vec<(Str, bool)>,
+    pub disks: Vec<Disk>,
     /// `apiVersion`, `kind` and name of its controller.
     pub controller: Option<(Str, Str, Str)>,
 }
@@ -123,6 +125,7 @@ impl Pod {
             images: images(spec),
             containers: containers().count(),
             claims: claims(pod.str_at(&["metadata", "name"]), spec),
+            disks: spec.list_at(&["volumes"]).iter().filter_map(Disk::of).collect(),
             controller: controller(pod),
             namespace,
         }
@@ -136,6 +139,16 @@ impl Pod {
     pub fn selects(&self, node: &str, labels: &Map) -> bool {
         self.node_selector.matches(Some(labels))
             && self.node_terms.as_ref().is_none_or(|terms| terms.iter().any(|t| t.matches(node, labels)))
+    }
+
+    /// Whether it uses a claim, by name or as one of its own.
+    pub fn uses_claim(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == *namespace && self.claims.iter().any(|(claim, _)| *claim == *name)
+    }
+
+    /// Whether it uses a claim that it names.
+    pub fn names_claim(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == *namespace && self.claims.iter().any(|(claim, own)| !own && *claim == *name)
     }
 
     pub fn has_affinity(&self) -> bool {

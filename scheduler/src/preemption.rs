@@ -2,7 +2,7 @@
 //! are kept where that can be.
 
 use crate::node::Node;
-use crate::plan::{self, Filters};
+use crate::plan::{self, Filters, Place};
 use crate::plugins::Rejection;
 use crate::pod::Pod;
 use crate::snapshot::Snapshot;
@@ -11,9 +11,6 @@ use api::selector::LabelSelector;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// How many nodes are tried at least, and as a part of those that may do.
-const LEAST_CANDIDATES: usize = 100;
-const CANDIDATES_PERCENTAGE: usize = 10;
 const UNHELPFUL: &str = "Preemption is not helpful for scheduling";
 
 /// The pods that leave, the most important first, and where.
@@ -43,22 +40,25 @@ pub enum Outcome {
     },
 }
 
-/// Decides. `rejected` is what each node was turned down for.
+/// Decides. `rejected` is what each node was turned down for; of those that may do so many are tried: a percentage,
+/// and at least a number.
 pub fn plan(
-    snapshot: &Snapshot,
+    place: Place<'_>,
     pod: &Pod,
     rejected: &[(&Arc<Node>, &'static str, Rejection)],
     budgets: &[Budget],
+    (percentage, least): (usize, usize),
 ) -> Outcome {
+    let snapshot = place.1;
     if let Some(why) = not_eligible(snapshot, pod, rejected) {
         return Outcome::Refused { why: why.to_owned(), denominates: false };
     }
     let potential: Vec<&Arc<Node>> =
         rejected.iter().filter(|(_, _, rejection)| !rejection.is_final).map(|(node, _, _)| *node).collect();
-    let wanted = (potential.len() * CANDIDATES_PERCENTAGE / 100).max(LEAST_CANDIDATES);
+    let wanted = (potential.len() * percentage / 100).max(least);
     let (mut clean, mut violating, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for node in potential {
-        match victims_on(snapshot, pod, node, budgets) {
+        match victims_on(place, pod, node, budgets) {
             Ok(preemption) if preemption.violations == 0 => clean.push(preemption),
             Ok(preemption) => violating.push(preemption),
             Err(rejection) => failed.push(rejection),
@@ -105,7 +105,7 @@ fn not_eligible(
 
 /// The fewest pods that must leave a node, found by letting all less important ones go and taking back whom it can.
 fn victims_on(
-    snapshot: &Snapshot,
+    (profile, snapshot): Place<'_>,
     pod: &Pod,
     node: &Node,
     budgets: &[Budget],
@@ -118,13 +118,13 @@ fn victims_on(
     let mut cleared = snapshot.with_pods(&node.name, |node| {
         potential.iter().for_each(|other| node.remove(&other.uid));
     });
-    fits(&cleared, pod, &node.name)?;
+    fits((profile, &cleared), pod, &node.name)?;
     potential.sort_by_key(importance);
     let (violating, others) = by_budget(potential, budgets);
     let (mut victims, mut violations) = (Vec::new(), 0);
     for (breaks, other) in violating.into_iter().map(|p| (1, p)).chain(others.into_iter().map(|p| (0, p))) {
         let with = cleared.with_pods(&node.name, |node| node.add(other.clone()));
-        if fits(&with, pod, &node.name).is_ok() {
+        if fits((profile, &with), pod, &node.name).is_ok() {
             cleared = with;
         } else {
             violations += breaks;
@@ -135,9 +135,10 @@ fn victims_on(
     Ok(Preemption { node: node.name.clone(), victims, violations })
 }
 
-fn fits(snapshot: &Snapshot, pod: &Pod, name: &str) -> Result<(), Rejection> {
+fn fits(place: Place<'_>, pod: &Pod, name: &str) -> Result<(), Rejection> {
+    let (profile, snapshot) = place;
     let Some(node) = snapshot.node(name) else { return Err(Rejection::for_good(UNHELPFUL)) };
-    plan::check(&Filters::new(snapshot, pod), snapshot, pod, node).map_err(|(_, rejection)| rejection)
+    plan::check(&Filters::new(profile, snapshot, pod), place, pod, node).map_err(|(_, rejection)| rejection)
 }
 
 /// The more important pod has the smaller key: by priority, then by who began first.

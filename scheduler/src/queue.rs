@@ -2,7 +2,7 @@
 //! seconds; and those that fit nowhere until something changes (or some minutes have passed).
 
 use crate::change::Change;
-use crate::plan::plugin;
+use crate::configuration::Configuration;
 use crate::pod::Pod;
 use api::Str;
 use std::cmp::Reverse;
@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// How long a pod waits for a change that may help before it is tried without one.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
@@ -50,6 +48,7 @@ enum Place {
 /// See the head of the file.
 #[derive(Default)]
 pub struct Queue {
+    configuration: Arc<Configuration>,
     pods: HashMap<Str, Waiting>,
     active: BTreeMap<Rank, Str>,
     backoff: BTreeMap<(Instant, u64), Str>,
@@ -60,10 +59,15 @@ pub struct Queue {
 }
 
 impl Queue {
+    pub fn new(configuration: Arc<Configuration>) -> Self {
+        Queue { configuration, ..Queue::default() }
+    }
+
     /// A pod without a node is there, or was changed.
     pub fn put(&mut self, pod: Arc<Pod>, told: &str, now: Instant) {
         let uid = pod.uid.clone();
-        let gated = !pod.gates.is_empty();
+        let profile = self.configuration.profile(&pod.scheduler);
+        let gated = !pod.gates.is_empty() && profile.is_none_or(|profile| profile.has_gates);
         let Some(waiting) = self.pods.get_mut(&uid) else {
             let place = Place::Gated;
             let waiting = Waiting { pod, attempts: 0, told: told.to_owned(), plugins: Vec::new(), place };
@@ -150,7 +154,7 @@ impl Queue {
         self.leave(uid);
         self.next += 1;
         let Some((uid, waiting)) = self.pods.get_key_value(uid) else { return };
-        let place = (now + backoff(waiting.attempts), self.next);
+        let place = (now + self.backoff(waiting.attempts), self.next);
         let uid = uid.clone();
         self.failed.insert(place, uid.clone());
         if let Some(waiting) = self.pods.get_mut(&uid) {
@@ -163,7 +167,8 @@ impl Queue {
     pub fn tell(&mut self, change: &Change, now: Instant) {
         let helped = |uid: &&Str| {
             self.pods.get(*uid).is_some_and(|waiting| {
-                let by = |name: &&str| plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
+                let Some(profile) = self.configuration.profile(&waiting.pod.scheduler) else { return true };
+                let by = |name: &&str| profile.plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
                 waiting.plugins.is_empty() || waiting.plugins.iter().any(by)
             })
         };
@@ -175,7 +180,7 @@ impl Queue {
     fn retry(&mut self, uid: &str, now: Instant) {
         let Some(waiting) = self.pods.get(uid) else { return };
         match waiting.place {
-            Place::Unschedulable(since, _) if since + backoff(waiting.attempts) > now => {
+            Place::Unschedulable(since, _) if since + self.backoff(waiting.attempts) > now => {
                 self.back_off(uid, since)
             }
             _ => self.activate(uid, now),
@@ -186,7 +191,7 @@ impl Queue {
         self.leave(uid);
         self.next += 1;
         if let Some((uid, waiting)) = self.pods.get_key_value(uid).map(|(uid, w)| (uid.clone(), w.attempts)) {
-            let key = (since + backoff(waiting), self.next);
+            let key = (since + self.backoff(waiting), self.next);
             self.backoff.insert(key, uid.clone());
             self.set(&uid, Place::Backoff(key.0, key.1));
         }
@@ -200,6 +205,12 @@ impl Queue {
         let uid = uid.clone();
         self.active.insert(rank, uid.clone());
         self.set(&uid, Place::Active(rank));
+    }
+
+    /// Doubles with every attempt.
+    fn backoff(&self, attempts: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.configuration.first_backoff.saturating_mul(factor).min(self.configuration.longest_backoff)
     }
 
     fn set(&mut self, uid: &str, place: Place) {
@@ -219,12 +230,6 @@ impl Queue {
     }
 }
 
-/// Doubles with every attempt.
-fn backoff(attempts: u32) -> Duration {
-    let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_BACKOFF.saturating_mul(factor).min(LONGEST_BACKOFF)
-}
-
 /// Whether a change of the pod itself may help it.
 fn is_news(old: &Pod, new: &Pod) -> bool {
     old.labels != new.labels
@@ -238,10 +243,13 @@ fn is_news(old: &Pod, new: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::StorageChange;
     use api::tree;
 
     fn pod(uid: &str, priority: i64) -> Arc<Pod> {
-        Arc::new(Pod::of(&tree!({"metadata": {"name": uid, "uid": uid}, "spec": {"priority": priority}})))
+        Arc::new(Pod::of(
+            &tree!({"metadata": {"name": uid, "uid": uid}, "spec": {"priority": priority, "schedulerName": "default-scheduler"}}),
+        ))
     }
 
     fn names(queue: &mut Queue, now: Instant) -> Vec<Str> {
@@ -265,7 +273,7 @@ mod tests {
         queue.pop(now).unwrap();
         queue.park("a", "no room", vec!["NodeResourcesFit"], now);
         assert!(queue.pop(now).is_none());
-        queue.tell(&Change::Storage, now);
+        queue.tell(&Change::Storage(StorageChange::Driver), now);
         assert!(queue.pop(now).is_none());
         queue.tell(&Change::PodGone(pod("x", 0)), now);
         assert_eq!(names(&mut queue, now), ["a"]);
@@ -281,8 +289,8 @@ mod tests {
         queue.pop(now).unwrap();
         queue.fail("a", "no server", now);
         assert!(queue.pop(now).is_none());
-        assert_eq!(queue.next_wake(), Some(now + FIRST_BACKOFF));
-        assert_eq!(names(&mut queue, now + FIRST_BACKOFF), ["a"]);
+        assert_eq!(queue.next_wake(), Some(now + Duration::from_secs(1)));
+        assert_eq!(names(&mut queue, now + Duration::from_secs(1)), ["a"]);
         queue.park("a", "no room", Vec::new(), now);
         queue.tell(&Change::Own, now);
         assert_eq!(names(&mut queue, now), ["a"]);

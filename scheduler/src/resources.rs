@@ -1,5 +1,6 @@
 //! The resources that the scheduler follows.
 
+use crate::storage::Sort;
 use client::Resource;
 
 pub fn pods() -> Resource {
@@ -16,6 +17,28 @@ pub fn namespaces() -> Resource {
 
 pub fn budgets() -> Resource {
     Resource::namespaced("policy", "v1", "poddisruptionbudgets")
+}
+
+pub fn claims() -> Resource {
+    Resource::namespaced("", "v1", "persistentvolumeclaims")
+}
+
+pub fn volumes() -> Resource {
+    Resource::cluster("", "v1", "persistentvolumes")
+}
+
+/// What tells of storage.
+pub fn storage() -> [(Sort, Resource); 7] {
+    let cluster = |plural: &str| Resource::cluster("storage.k8s.io", "v1", plural);
+    [
+        (Sort::Claim, claims()),
+        (Sort::Volume, volumes()),
+        (Sort::Class, cluster("storageclasses")),
+        (Sort::Node, cluster("csinodes")),
+        (Sort::Driver, cluster("csidrivers")),
+        (Sort::Capacity, Resource::namespaced("storage.k8s.io", "v1", "csistoragecapacities")),
+        (Sort::Attachment, cluster("volumeattachments")),
+    ]
 }
 
 pub fn events() -> Resource {

@@ -1,12 +1,18 @@
 //! The loop: what informers tell goes into cache and queue; the next pod is decided on, counted where it goes, and its
 //! binding sent off beside the next decision.
 
+use crate::bind_volumes::VolumeBinder;
 use crate::cache::Cache;
 use crate::change::Change;
+use crate::configuration::Configuration;
+use crate::node::Node;
 use crate::plan::{Plan, Wait, plan};
+use crate::plugins::volume_binding;
 use crate::pod::Pod;
+use crate::profile::Profile;
 use crate::queue::{Queue, Waiting};
 use crate::resources;
+use crate::storage::Sort;
 use crate::tell::Teller;
 use api::{Str, Value};
 use client::{Client, Informer, Informers};
@@ -29,8 +35,8 @@ const LONG: Duration = Duration::from_secs(3600);
 pub struct Settings {
     pub clock: Clock,
     pub ids: Ids,
-    /// The profiles: which pods are its own, by `schedulerName`.
-    pub names: Vec<String>,
+    /// Which pods are its own, by `schedulerName`, and how they are placed.
+    pub configuration: Configuration,
 }
 
 /// What happened.
@@ -40,7 +46,8 @@ enum Event {
     Namespace(Option<Arc<Value>>, Option<Arc<Value>>),
     Selecting((&'static str, &'static str), Option<Arc<Value>>, Option<Arc<Value>>),
     Budget(Option<Arc<Value>>, Option<Arc<Value>>),
-    /// A pod's binding failed.
+    Storage(Sort, Option<Arc<Value>>, Option<Arc<Value>>),
+    /// A pod's binding failed, in the words of a plugin.
     Unbound(Arc<Pod>, String),
     /// Those that were to make room for a pod did not.
     Unpreempted(Arc<Pod>, String),
@@ -50,12 +57,17 @@ enum Event {
 pub fn start(client: Client, informers: &Informers, settings: Settings) {
     let (sender, events) = unbounded_channel();
     let copies = follow(informers, &sender);
-    let Settings { clock, ids, names } = settings;
+    let Settings { clock, ids, configuration } = settings;
+    let configuration = Arc::new(configuration);
+    let copy = |resource| informers.of(&resource);
+    let (pods, claims, volumes) =
+        (copy(resources::pods()), copy(resources::claims()), copy(resources::volumes()));
     let scheduler = Scheduler {
         cache: Cache::default(),
-        queue: Queue::default(),
+        queue: Queue::new(configuration.clone()),
+        binder: VolumeBinder { client: client.clone(), pods, claims, volumes },
         teller: Teller { client, clock, ids },
-        names: names.into_iter().map(Str::from).collect(),
+        configuration,
         start: 0,
         writes: Arc::new(Semaphore::new(WRITES)),
         sender,
@@ -90,6 +102,13 @@ fn follow(informers: &Informers, sender: &UnboundedSender<Event>) -> Vec<Informe
         }));
         copies.push(informer);
     }
+    for (sort, resource) in resources::storage() {
+        let (informer, sender) = (informers.of(&resource), sender.clone());
+        informer.on_change(Arc::new(move |old, new| {
+            drop(sender.send(Event::Storage(sort, old.cloned(), new.cloned())));
+        }));
+        copies.push(informer);
+    }
     copies
 }
 
@@ -97,7 +116,8 @@ struct Scheduler {
     cache: Cache,
     queue: Queue,
     teller: Teller,
-    names: Vec<Str>,
+    binder: VolumeBinder,
+    configuration: Arc<Configuration>,
     /// The place of the node to look at first.
     start: usize,
     writes: Arc<Semaphore>,
@@ -152,6 +172,11 @@ impl Scheduler {
             }
             Event::Selecting(kind, old, new) => self.cache.selection(kind, old.as_deref(), new.as_deref()),
             Event::Budget(old, new) => self.cache.budget(old.as_deref(), new.as_deref()),
+            Event::Storage(sort, old, new) => {
+                if let Some(change) = self.cache.storage(sort, old.as_deref(), new.as_deref()) {
+                    self.queue.tell(&change, now);
+                }
+            }
             Event::Unbound(pod, why) => self.unbound(&pod, &why, now),
             Event::Unpreempted(pod, why) => {
                 tracing::warn!(pod = pod.key(), why, "no room is made");
@@ -195,12 +220,14 @@ impl Scheduler {
     /// A pod that has no node yet.
     fn unplaced(&mut self, object: &Value, now: Instant) {
         let pod = Arc::new(Pod::of(object));
-        if !self.names.contains(&pod.scheduler) || pod.is_terminating {
+        if self.configuration.profile(&pod.scheduler).is_none() || pod.is_terminating {
             self.queue.remove(&pod.uid);
             self.denominate(&pod.uid, now);
             return;
         }
-        self.cache.nominate(&pod, &pod.nominated_node);
+        if !self.cache.has(&pod.uid) {
+            self.cache.nominate(&pod, &pod.nominated_node);
+        }
         self.queue.put(pod, told(object), now);
     }
 
@@ -216,25 +243,36 @@ impl Scheduler {
         if self.cache.has(&pod.uid) {
             return;
         }
-        match plan(&self.cache.snapshot, pod, self.cache.budgets(), self.start) {
+        let Some(profile) = self.configuration.profile(&pod.scheduler).cloned() else { return };
+        match plan((&profile, &self.cache.snapshot), pod, self.cache.budgets(), self.start) {
             Plan::Bind { node, next } => {
                 self.start = next % self.cache.snapshot.len().max(1);
-                self.bind(pod, &node.name);
+                self.bind(pod, node, &profile);
             }
             Plan::Wait(wait) => self.wait(waiting, wait),
         }
     }
 
-    fn bind(&mut self, pod: &Arc<Pod>, node: &Str) {
-        let bound = Arc::new(Pod { node: node.clone(), ..Pod::clone(pod) });
+    fn bind(&mut self, pod: &Arc<Pod>, node: Arc<Node>, profile: &Profile) {
+        let volumes = volume_binding::decide(&self.cache.snapshot, pod, &node);
+        let bound = Arc::new(Pod { node: node.name.clone(), ..Pod::clone(pod) });
         self.cache.denominate(&pod.uid);
-        self.cache.assume(bound.clone());
+        self.cache.assume_with(bound.clone(), &volumes);
         self.queue.tell(&Change::PodPlaced(bound.clone()), Instant::now());
         let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
+        let (binder, patience) = (self.binder.clone(), profile.bind_timeout);
         tokio::spawn(async move {
+            if !volumes.is_empty() {
+                teller.expect(&bound).await;
+                if let Err(why) = binder.bind(&bound, &node, &volumes, patience).await {
+                    let why = format!("running PreBind plugin \"VolumeBinding\": {why}");
+                    return drop(sender.send(Event::Unbound(bound, why)));
+                }
+            }
             let _turn = writes.acquire().await;
             if let Err(error) = teller.bind(&bound).await {
-                drop(sender.send(Event::Unbound(bound, error.to_string())));
+                let why = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
+                drop(sender.send(Event::Unbound(bound, why)));
             }
         });
     }
@@ -249,9 +287,11 @@ impl Scheduler {
         if self.queue.get(&pod.uid).is_none() {
             return;
         }
-        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {why}");
-        self.queue.fail(&pod.uid, &message, now);
-        self.tell(pod.clone(), "SchedulerError", message, None, Vec::new());
+        self.queue.fail(&pod.uid, why, now);
+        // The node that the pod was told to expect is none any more.
+        let expected = self.queue.get(&pod.uid).is_some_and(|waiting| !waiting.pod.nominated_node.is_empty());
+        let nominated = expected.then(Str::default);
+        self.tell(pod.clone(), "SchedulerError", why.to_owned(), nominated, Vec::new());
     }
 
     fn wait(&mut self, waiting: &Waiting, wait: Wait) {

@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use crate::pod::Pod;
+use crate::storage::Storage;
 use api::selector::LabelSelector;
 use api::{Map, Str};
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ pub struct Snapshot {
     pub selections: Arc<HashMap<Str, Vec<Selection>>>,
     /// Pods for which room is being made, by node.
     pub nominated: Arc<HashMap<Str, Vec<Arc<Pod>>>>,
+    pub storage: Arc<Storage>,
     /// On how many nodes an image is.
     images: Arc<HashMap<Str, usize>>,
     counts: Arc<Mutex<Counts>>,
@@ -123,6 +125,10 @@ impl Snapshot {
 
     /// How many pods of a namespace each node has that match, by place.
     pub fn count_matching(&self, namespace: &Str, selector: &LabelSelector) -> Vec<i64> {
+        // As upstream: a selector that asks for nothing counts nobody.
+        if selector.is_empty() {
+            return vec![0; self.nodes.len()];
+        }
         let mut counts = self.counts.lock();
         let key = (namespace.clone(), format!("{selector:?}"));
         if counts.0.len() >= MOST_COUNTED && !counts.0.contains_key(&key) {

@@ -35,6 +35,13 @@ impl Teller {
         Ok(())
     }
 
+    /// Says in the pod's status which node it will get once its volumes are bound.
+    pub async fn expect(&self, pod: &Pod) {
+        if pod.nominated_node != pod.node {
+            self.patch(pod, tree!({"nominatedNodeName": (pod.node.clone())})).await;
+        }
+    }
+
     /// Says in the pod's status why it has no node, and for which one room is being made (`None`: as before).
     pub async fn condition(&self, pod: &Pod, reason: &str, message: &str, nominated: Option<&str>) {
         let mut condition = tree!({

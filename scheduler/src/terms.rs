@@ -97,7 +97,8 @@ impl SpreadConstraint {
         constraints.iter().map(|constraint| SpreadConstraint::of(constraint, labels)).collect()
     }
 
-    fn of(constraint: &Value, labels: Option<&Map>) -> Self {
+    /// `labels` are those of the pod, for `matchLabelKeys`.
+    pub fn of(constraint: &Value, labels: Option<&Map>) -> Self {
         SpreadConstraint {
             topology_key: constraint.str_at(&["topologyKey"]).into(),
             max_skew: constraint.i64_at(&["maxSkew"]).unwrap_or(1),

@@ -37,7 +37,7 @@ fn place(snapshot: &mut Snapshot, node: &str, pod: Pod) {
 }
 
 fn decide(snapshot: &Snapshot, pod: &Pod) -> Result<String, Wait> {
-    match plan(snapshot, pod, &[], 0) {
+    match plan((&Profile::default(), snapshot), pod, &[], 0) {
         Plan::Bind { node, .. } => Ok(node.name.to_string()),
         Plan::Wait(wait) => Err(wait),
     }
@@ -68,7 +68,7 @@ fn every_reason_is_counted() {
     assert_eq!(
         message(&snapshot, &pod("p", spec)),
         "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. \
-         preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+         no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
     );
 }
 
@@ -158,11 +158,15 @@ fn the_least_important_pod_leaves() {
     let told = message(&snapshot, &big("p", 1));
     assert_eq!(
         told,
-        "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: \
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: \
          2 No preemption victims found for incoming pod."
     );
     let never = Pod { preempts: false, ..big("p", 10) };
-    assert!(message(&snapshot, &never).ends_with("preemption: not eligible due to preemptionPolicy=Never."));
+    assert!(
+        message(&snapshot, &never).ends_with(
+            ". no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never."
+        )
+    );
 }
 
 #[test]
@@ -184,6 +188,9 @@ fn the_same_snapshot_and_pod_make_the_same_plan() {
     for _ in 0..10 {
         assert_eq!(decide(&snapshot, &pod("p", tree!({}))).unwrap(), first);
     }
-    let Plan::Bind { next, .. } = plan(&snapshot, &pod("p", tree!({})), &[], 290) else { panic!("it fits") };
-    assert_eq!(next, 290 + enough(300));
+    let Plan::Bind { next, .. } = plan((&Profile::default(), &snapshot), &pod("p", tree!({})), &[], 290)
+    else {
+        panic!("it fits")
+    };
+    assert_eq!(next, 290 + enough(300, None));
 }

@@ -11,13 +11,23 @@ use api::{Map, Str};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a running pod's required term counts when nodes are scored.
-const REQUIRED_WEIGHT: i64 = 1;
 const NEAR: &str = "node(s) didn't match pod affinity rules";
 const FAR: &str = "node(s) didn't match pod anti-affinity rules";
 const OTHERS: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
 
-pub struct InterPodAffinity;
+#[derive(Clone, Debug)]
+pub struct InterPodAffinity {
+    /// What a running pod's required term counts when nodes are scored.
+    pub hard_weight: i64,
+    /// Ask running pods only when the new one prefers something itself.
+    pub ignores_others: bool,
+}
+
+impl Default for InterPodAffinity {
+    fn default() -> Self {
+        InterPodAffinity { hard_weight: 1, ignores_others: false }
+    }
+}
 
 /// Counts by topology key and value.
 #[derive(Default)]
@@ -51,7 +61,7 @@ impl Plugin for InterPodAffinity {
         2
     }
 
-    fn filter<'a>(&self, snapshot: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
         let against = others_against(snapshot, pod);
         let (near, far) = (&pod.affinity.required, &pod.anti_affinity.required);
         if against.0.is_empty() && near.is_empty() && far.is_empty() {
@@ -78,7 +88,7 @@ impl Plugin for InterPodAffinity {
     }
 
     fn score(&self, snapshot: &Snapshot, pod: &Pod, nodes: &[&Arc<Node>]) -> Option<Vec<i64>> {
-        let places = preferences(snapshot, pod);
+        let places = self.preferences(snapshot, pod);
         if places.0.is_empty() {
             return None;
         }
@@ -99,7 +109,7 @@ impl Plugin for InterPodAffinity {
             Change::PodGone(other) => dreads(other),
             Change::PodChanged { old, new } => (!wants(old) && wants(new)) || (dreads(old) && !dreads(new)),
             Change::Node { .. } => change.of_node(|old, new| old.labels != new.labels),
-            Change::NodeGone | Change::Storage => false,
+            Change::NodeGone | Change::Storage(_) => false,
         }
     }
 }
@@ -144,27 +154,34 @@ fn places_of(snapshot: &Snapshot, near: &[PodTerm], far: &[PodTerm]) -> (Places,
     (wanted, unwanted)
 }
 
-/// What the pod prefers, and what pods that run prefer of it.
-fn preferences(snapshot: &Snapshot, pod: &Pod) -> Places {
-    let own = !pod.affinity.preferred.is_empty() || !pod.anti_affinity.preferred.is_empty();
-    let labels = snapshot.namespaces.get(&pod.namespace);
-    let mut places = Places::default();
-    for node in snapshot.nodes().filter(|node| own || node.with_affinity > 0) {
-        for other in &node.pods {
-            if own {
-                let theirs = snapshot.namespaces.get(&other.namespace);
-                weigh(&mut places, node, pod, (&other.namespace, theirs, &other.labels));
-            }
-            if other.has_affinity() {
-                weigh(&mut places, node, other, (&pod.namespace, labels, &pod.labels));
-                let required = other.affinity.required.iter();
-                for term in required.filter(|t| t.matches(&pod.namespace, labels, &pod.labels)) {
-                    places.add(node, &term.topology_key, REQUIRED_WEIGHT);
+impl InterPodAffinity {
+    /// What the pod prefers, and what pods that run prefer of it.
+    fn preferences(&self, snapshot: &Snapshot, pod: &Pod) -> Places {
+        let own = !pod.affinity.preferred.is_empty() || !pod.anti_affinity.preferred.is_empty();
+        let labels = snapshot.namespaces.get(&pod.namespace);
+        let mut places = Places::default();
+        if !own && self.ignores_others {
+            return places;
+        }
+        for node in snapshot.nodes().filter(|node| own || node.with_affinity > 0) {
+            for other in &node.pods {
+                if own {
+                    let theirs = snapshot.namespaces.get(&other.namespace);
+                    weigh(&mut places, node, pod, (&other.namespace, theirs, &other.labels));
+                }
+                if other.has_affinity() {
+                    weigh(&mut places, node, other, (&pod.namespace, labels, &pod.labels));
+                    let required = other.affinity.required.iter();
+                    for term in required
+                        .filter(|t| self.hard_weight > 0 && t.matches(&pod.namespace, labels, &pod.labels))
+                    {
+                        places.add(node, &term.topology_key, self.hard_weight);
+                    }
                 }
             }
         }
+        places
     }
-    places
 }
 
 /// Adds what `who` prefers of a pod of a namespace (with labels) and labels, to where it runs.

@@ -1,4 +1,4 @@
-//! One file a plugin, listed in `PLUGINS` in upstream's order. A plugin looks at a pod once, and answers with what
+//! One file a plugin, listed in `all` in upstream's order. A plugin looks at a pod once, and answers with what
 //! judges nodes for it; it keeps nothing and changes nothing.
 
 mod image_locality;
@@ -9,16 +9,29 @@ mod node_ports;
 mod node_resources_balanced_allocation;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 mod taint_toleration;
+#[cfg(test)]
+mod trial;
+pub mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 use crate::change::Change;
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::snapshot::Snapshot;
 use api::Str;
+use inter_pod_affinity::InterPodAffinity;
+use node_affinity::NodeAffinity;
+use node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
+use node_resources_fit::NodeResourcesFit;
+pub use node_resources_fit::Strategy;
+use pod_topology_spread::PodTopologySpread;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The best that a plugin can say of a node.
 pub const MOST: i64 = 100;
@@ -67,7 +80,7 @@ pub trait Plugin: Send + Sync {
         0
     }
 
-    fn filter<'a>(&self, _snapshot: &'a Snapshot, _pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, _snapshot: &'a Snapshot, _pod: &'a Pod) -> Filter<'a> {
         Filter::Pass
     }
 
@@ -82,19 +95,53 @@ pub trait Plugin: Send + Sync {
     }
 }
 
+/// What plugins are told.
+#[derive(Clone, Debug)]
+pub struct Args {
+    pub nodes: NodeAffinity,
+    pub fit: NodeResourcesFit,
+    pub balanced: NodeResourcesBalancedAllocation,
+    pub affinity: InterPodAffinity,
+    pub spread: PodTopologySpread,
+    /// How many nodes DefaultPreemption tries: as a percentage, and at least.
+    pub preemption: (usize, usize),
+    /// How long VolumeBinding waits.
+    pub bind_timeout: Duration,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Args {
+            nodes: NodeAffinity::default(),
+            fit: NodeResourcesFit::default(),
+            balanced: NodeResourcesBalancedAllocation::default(),
+            affinity: InterPodAffinity::default(),
+            spread: PodTopologySpread::default(),
+            preemption: (10, 100),
+            bind_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
 /// All plugins that judge nodes, in upstream's order.
-pub const PLUGINS: &[&dyn Plugin] = &[
-    &node_unschedulable::NodeUnschedulable,
-    &node_name::NodeName,
-    &taint_toleration::TaintToleration,
-    &node_affinity::NodeAffinity,
-    &node_ports::NodePorts,
-    &node_resources_fit::NodeResourcesFit,
-    &pod_topology_spread::PodTopologySpread,
-    &inter_pod_affinity::InterPodAffinity,
-    &node_resources_balanced_allocation::NodeResourcesBalancedAllocation,
-    &image_locality::ImageLocality,
-];
+pub fn all(args: Args) -> Vec<Arc<dyn Plugin>> {
+    vec![
+        Arc::new(node_unschedulable::NodeUnschedulable),
+        Arc::new(node_name::NodeName),
+        Arc::new(taint_toleration::TaintToleration),
+        Arc::new(args.nodes),
+        Arc::new(node_ports::NodePorts),
+        Arc::new(args.fit),
+        Arc::new(volume_restrictions::VolumeRestrictions),
+        Arc::new(node_volume_limits::NodeVolumeLimits),
+        Arc::new(volume_binding::VolumeBinding),
+        Arc::new(volume_zone::VolumeZone),
+        Arc::new(args.spread),
+        Arc::new(args.affinity),
+        Arc::new(args.balanced),
+        Arc::new(image_locality::ImageLocality),
+    ]
+}
 
 /// Brings scores to 0…`MOST`, the largest to `MOST`; turned round where less is better.
 fn normalise(mut scores: Vec<i64>, less_is_better: bool) -> Vec<i64> {
@@ -104,4 +151,9 @@ fn normalise(mut scores: Vec<i64>, less_is_better: bool) -> Vec<i64> {
         *score = if less_is_better { MOST - part } else { part };
     }
     scores
+}
+
+/// As the server would say it.
+fn not_found(resource: &str, name: &str) -> String {
+    format!("{resource} \"{name}\" not found")
 }

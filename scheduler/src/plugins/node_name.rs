@@ -11,7 +11,7 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
-    fn filter<'a>(&self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
         if pod.node.is_empty() {
             return Filter::Pass;
         }

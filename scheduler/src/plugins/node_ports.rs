@@ -12,7 +12,7 @@ impl Plugin for NodePorts {
         "NodePorts"
     }
 
-    fn filter<'a>(&self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
         if pod.ports.is_empty() {
             return Filter::Pass;
         }

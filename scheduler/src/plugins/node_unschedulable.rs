@@ -13,7 +13,7 @@ impl Plugin for NodeUnschedulable {
         "NodeUnschedulable"
     }
 
-    fn filter<'a>(&self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
         let effect = "NoSchedule".into();
         let cordon = Taint { key: "node.kubernetes.io/unschedulable".into(), value: "".into(), effect };
         if pod.tolerations.iter().any(|toleration| toleration.tolerates(&cordon)) {

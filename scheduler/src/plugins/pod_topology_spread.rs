@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::pod::Pod;
 use crate::snapshot::Snapshot;
 use crate::terms::SpreadConstraint;
+use api::selector::LabelSelector;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,7 +16,11 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 const SKEWED: &str = "node(s) didn't match pod topology spread constraints";
 const UNPLACED: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
 
-pub struct PodTopologySpread;
+#[derive(Clone, Debug, Default)]
+pub struct PodTopologySpread {
+    /// What the cluster wants of pods that want nothing themselves, in place of `default_constraints`.
+    pub defaults: Option<Vec<SpreadConstraint>>,
+}
 
 impl Plugin for PodTopologySpread {
     fn name(&self) -> &'static str {
@@ -26,15 +31,15 @@ impl Plugin for PodTopologySpread {
         2
     }
 
-    fn filter<'a>(&self, snapshot: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
-        let hard: Vec<&SpreadConstraint> = pod.spread.iter().filter(|c| c.is_hard).collect();
+    fn filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+        let hard = self.constraints(snapshot, pod, true);
         if hard.is_empty() {
             return Filter::Pass;
         }
         let domains: Vec<Domains> = hard.iter().map(|c| Domains::count(snapshot, pod, c, &hard)).collect();
         Filter::Check(Box::new(move |node| {
             for domains in &domains {
-                let constraint = domains.constraint;
+                let constraint = &domains.constraint;
                 let Some(value) = node.label(&constraint.topology_key) else {
                     return Err(Rejection::for_good(UNPLACED));
                 };
@@ -49,14 +54,12 @@ impl Plugin for PodTopologySpread {
     }
 
     fn score(&self, snapshot: &Snapshot, pod: &Pod, nodes: &[&Arc<Node>]) -> Option<Vec<i64>> {
-        let own: Vec<SpreadConstraint> = match pod.spread.is_empty() {
-            true => default_constraints(snapshot, pod)?,
-            false => pod.spread.iter().filter(|c| !c.is_hard).cloned().collect(),
-        };
+        let own = self.constraints(snapshot, pod, false);
         if own.is_empty() {
             return None;
         }
-        Some(soft_scores(snapshot, pod, &own, nodes, !pod.spread.is_empty()))
+        let needs_all = !pod.spread.is_empty() || self.defaults.is_some();
+        Some(soft_scores(snapshot, pod, &own, nodes, needs_all))
     }
 
     fn may_help(&self, pod: &Pod, change: &Change) -> bool {
@@ -68,23 +71,38 @@ impl Plugin for PodTopologySpread {
             Change::Own | Change::Node { .. } | Change::NodeGone => true,
             Change::PodPlaced(other) | Change::PodGone(other) => concerns(other),
             Change::PodChanged { old, new } => concerns(old) != concerns(new),
-            Change::Storage => false,
+            Change::Storage(_) => false,
         }
     }
 }
 
-/// What the cluster wants of pods that want nothing themselves, when something selects them.
-fn default_constraints(snapshot: &Snapshot, pod: &Pod) -> Option<Vec<SpreadConstraint>> {
-    let selector = snapshot.default_selector(pod)?;
-    Some(vec![
+impl PodTopologySpread {
+    /// The pod's own constraints, or those of the cluster when something selects the pod.
+    fn constraints(&self, snapshot: &Snapshot, pod: &Pod, is_hard: bool) -> Vec<SpreadConstraint> {
+        if !pod.spread.is_empty() {
+            return pod.spread.iter().filter(|c| c.is_hard == is_hard).cloned().collect();
+        }
+        if is_hard && self.defaults.is_none() {
+            return Vec::new();
+        }
+        let Some(selector) = snapshot.default_selector(pod) else { return Vec::new() };
+        let Some(defaults) = &self.defaults else { return default_constraints(&selector) };
+        let selecting = |c: &SpreadConstraint| SpreadConstraint { selector: selector.clone(), ..c.clone() };
+        defaults.iter().filter(|c| c.is_hard == is_hard).map(selecting).collect()
+    }
+}
+
+/// What every cluster wants, softly.
+fn default_constraints(selector: &LabelSelector) -> Vec<SpreadConstraint> {
+    vec![
         SpreadConstraint::soft(HOSTNAME, 3, selector.clone()),
-        SpreadConstraint::soft(ZONE, 5, selector),
-    ])
+        SpreadConstraint::soft(ZONE, 5, selector.clone()),
+    ]
 }
 
 /// The places of one constraint, and the matching pods in each.
 struct Domains<'a> {
-    constraint: &'a SpreadConstraint,
+    constraint: SpreadConstraint,
     pods: HashMap<&'a str, i64>,
     /// In the emptiest place; 0 while there are fewer places than asked for.
     least: i64,
@@ -94,8 +112,8 @@ impl<'a> Domains<'a> {
     fn count(
         snapshot: &'a Snapshot,
         pod: &Pod,
-        constraint: &'a SpreadConstraint,
-        all: &[&SpreadConstraint],
+        constraint: &SpreadConstraint,
+        all: &[SpreadConstraint],
     ) -> Self {
         let matching = snapshot.count_matching(&pod.namespace, &constraint.selector);
         let mut pods = HashMap::new();
@@ -110,7 +128,7 @@ impl<'a> Domains<'a> {
         }
         let enough = pods.len() as i64 >= constraint.min_domains;
         let least = if enough { pods.values().copied().min().unwrap_or(i64::from(i32::MAX)) } else { 0 };
-        Domains { constraint, pods, least }
+        Domains { constraint: constraint.clone(), pods, least }
     }
 }
 

@@ -21,7 +21,7 @@ impl Plugin for TaintToleration {
         3
     }
 
-    fn filter<'a>(&self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
+    fn filter<'a>(&'a self, _: &'a Snapshot, pod: &'a Pod) -> Filter<'a> {
         Filter::Check(Box::new(|node| {
             if node.taints.iter().all(|taint| !taint.is_hard() || is_tolerated(pod, taint)) {
                 return Ok(());
