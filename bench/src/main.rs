@@ -17,6 +17,7 @@ mod objects;
 mod process;
 mod protobuf;
 mod report;
+mod scheduling;
 mod server;
 mod watchers;
 mod workloads;
@@ -31,7 +32,8 @@ pub struct Args {
     /// The process ids of a server, comma-separated (API server and etcd); once for each kubeconfig.
     #[arg(long)]
     pid: Vec<String>,
-    /// Only workloads whose name contains one of these words, comma-separated.
+    /// Only workloads whose name contains one of these words, comma-separated; `scheduling` runs only when it is named,
+    /// for it needs nodes and a scheduler.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often each workload runs on each server; medians are reported.

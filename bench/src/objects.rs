@@ -33,6 +33,15 @@ pub fn pod(name: &str, index: usize) -> Value {
     })
 }
 
+/// The same pod for a scheduler to place.
+pub fn unbound_pod(name: &str, index: usize) -> Value {
+    let mut pod = pod(name, index);
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.remove("nodeName");
+    }
+    pod
+}
+
 /// The label value that pod number `index` carries.
 pub fn bucket(index: usize) -> String {
     format!("b{}", index % 100)

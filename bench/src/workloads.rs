@@ -11,7 +11,7 @@ use crate::connection::Call;
 use crate::figures::Figures;
 use crate::load::{self, Load, Turn};
 use crate::server::{LISTS, Server};
-use crate::{flood, objects, protobuf, report, watchers};
+use crate::{flood, objects, protobuf, report, scheduling, watchers};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -247,6 +247,17 @@ pub async fn run_all(args: &Args, servers: &mut [Server]) -> Result<report::Repo
             }
         }
         report.add("watch-fan-out", &rounds);
+    }
+    if args.only.iter().any(|word| "scheduling".contains(word.as_str())) {
+        let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); servers.len()];
+        for round in 0..args.rounds {
+            for (server, rounds) in servers.iter_mut().zip(&mut rounds) {
+                let figures = scheduling::run(args, server, round).await.context("scheduling")?;
+                eprintln!("bench: scheduling, round {round}: {:.0} pods/s", figures.per_second);
+                rounds.push(figures);
+            }
+        }
+        report.add("scheduling", &rounds);
     }
     if wanted("flood") {
         floods(args, servers, &mut report).await.context("flood")?;
