@@ -9,6 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 /// Where a system's own containerd listens.
@@ -18,6 +20,8 @@ const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
 /// How long a new containerd may take to listen, in steps of 20 ms.
 const PATIENCE_STEPS: usize = 1500;
 const STEP: Duration = Duration::from_millis(20);
+/// How long to wait before one that could not be started is tried again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// A containerd to use.
 #[derive(Debug, PartialEq)]
@@ -46,12 +50,17 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 impl Containerd {
-    /// Its socket, with somebody listening there if it is ours.
+    /// Its socket, with somebody listening there if it is ours; another is started when that one ends.
     pub async fn socket(self, data_dir: &Path) -> anyhow::Result<PathBuf> {
-        match self {
-            Containerd::At(socket) => Ok(socket),
-            Containerd::Ours(program) => Own::of(data_dir)?.listening(&program).await,
-        }
+        let program = match self {
+            Containerd::At(socket) => return Ok(socket),
+            Containerd::Ours(program) => program,
+        };
+        let own = Own::of(data_dir)?;
+        let connection = own.listening(&program).await?;
+        let socket = own.socket();
+        tokio::spawn(async move { own.keep(&program, connection).await });
+        Ok(socket)
     }
 }
 
@@ -70,19 +79,42 @@ impl Own {
         Ok(Own { state, data: data.join("containerd") })
     }
 
-    async fn listening(&self, program: &Path) -> anyhow::Result<PathBuf> {
-        let socket = self.state.join("containerd.sock");
-        if UnixStream::connect(&socket).await.is_ok() {
-            return Ok(socket);
+    fn socket(&self) -> PathBuf {
+        self.state.join("containerd.sock")
+    }
+
+    /// A connection to it; it is started when nobody listens.
+    async fn listening(&self, program: &Path) -> anyhow::Result<UnixStream> {
+        let socket = self.socket();
+        if let Ok(connection) = UnixStream::connect(&socket).await {
+            return Ok(connection);
         }
         self.launch(program, &socket).with_context(|| format!("cannot start {}", program.display()))?;
         for _ in 0..PATIENCE_STEPS {
-            if UnixStream::connect(&socket).await.is_ok() {
-                return Ok(socket);
+            if let Ok(connection) = UnixStream::connect(&socket).await {
+                return Ok(connection);
             }
             tokio::time::sleep(STEP).await;
         }
         bail!("containerd does not listen: see {}", self.log().display())
+    }
+
+    /// Starts another whenever the one at the other end of a connection is gone.
+    async fn keep(&self, program: &Path, mut connection: UnixStream) {
+        loop {
+            if let Err(error) = gone(connection).await {
+                tracing::warn!(%error, "cannot look after containerd");
+                return;
+            }
+            tracing::warn!("containerd ended");
+            connection = loop {
+                match self.listening(program).await {
+                    Ok(connection) => break connection,
+                    Err(error) => tracing::error!("{error:#}"),
+                }
+                tokio::time::sleep(RETRY).await;
+            };
+        }
     }
 
     fn log(&self) -> PathBuf {
@@ -127,6 +159,18 @@ impl Own {
             state = self.state.join("state"),
         )
     }
+}
+
+/// Returns when the process at the other end of a connection has ended.
+async fn gone(connection: UnixStream) -> std::io::Result<()> {
+    let pid = connection.peer_cred()?.pid().and_then(rustix::process::Pid::from_raw);
+    drop(connection);
+    let pid = pid.ok_or(std::io::ErrorKind::NotFound)?;
+    let process = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK) {
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        other => other?,
+    };
+    AsyncFd::register_with_interest(process, Interest::READABLE)?.readable().await.map(drop)
 }
 
 #[cfg(test)]

@@ -27,6 +27,20 @@ impl Node {
         Some(node)
     }
 
+    /// Kills Pintle as a power cut would, and starts it again on the same machine and data, perhaps with other flags.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn crash_and_restart(self, flags: Option<&[&str]>) -> Self {
+        let Self { server, machine, .. } = self;
+        let server = match flags {
+            Some(flags) => server.crash_and_restart_with(flags),
+            None => server.crash_and_restart(),
+        };
+        let kubectl = Kubectl::new(&server).unwrap_or_else(|| panic!("kubectl is gone"));
+        Self { server, kubectl, machine }
+    }
+
     /// Waits until the node says that it is ready.
     ///
     /// # Panics

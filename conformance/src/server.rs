@@ -56,9 +56,7 @@ impl Server {
     pub fn start_on(machine: &Arc<Machine>, flags: &[&str]) -> Self {
         let folder =
             Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}")));
-        let cgroup = machine.cgroup();
-        let flags = ["--cgroup-root", &cgroup].into_iter().chain(flags.iter().copied());
-        Self::start_in(folder, Some(machine.clone()), flags.map(ToOwned::to_owned).collect())
+        Self::start_in(folder, Some(machine.clone()), flags.iter().map(|flag| (*flag).to_owned()).collect())
     }
 
     fn start_in(folder: Arc<TempDir>, machine: Option<Arc<Machine>>, arguments: Vec<String>) -> Self {
@@ -67,8 +65,11 @@ impl Server {
             Some(machine) => machine.command(&program.to_string_lossy()),
             None => Command::new(program),
         };
+        let cgroup = machine.as_ref().map(|machine| format!("--cgroup-root={}", machine.cgroup()));
         let mut child = command
-            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["up", "--listen", "127.0.0.1:0"])
+            .args(cgroup)
+            .arg("--data-dir")
             .arg(folder.path().join("data"))
             .arg("--write-kubeconfig")
             .arg(folder.path().join("kubeconfig"))
@@ -160,6 +161,15 @@ impl Server {
     pub fn crash_and_restart(mut self) -> Self {
         self.kill();
         Self::start_in(self.folder.clone(), self.machine.clone(), self.arguments.clone())
+    }
+
+    /// As `crash_and_restart`, with other flags.
+    ///
+    /// # Panics
+    /// As `crash_and_restart`.
+    pub fn crash_and_restart_with(mut self, flags: &[&str]) -> Self {
+        self.arguments = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.crash_and_restart()
     }
 
     /// Asks the server to stop with a signal (`TERM`, `INT`) and waits, 20 s at most. (On a machine of its own, the
