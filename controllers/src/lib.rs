@@ -27,6 +27,7 @@ mod flow_control;
 mod garbage_collector;
 mod heads;
 mod history;
+mod horizontal_pod_autoscaler;
 mod identity;
 mod job;
 mod kubernetes_service;

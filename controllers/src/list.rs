@@ -3,9 +3,9 @@
 use crate::{
     Context, Parts, api_service, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
     custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
-    garbage_collector, identity, job, kubernetes_service, legacy_token, namespace, node_ipam, node_lifecycle,
-    persistent_volume_binder, pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr,
-    stateful_set, token_secret, ttl_after_finished, volume_protection,
+    garbage_collector, horizontal_pod_autoscaler, identity, job, kubernetes_service, legacy_token, namespace,
+    node_ipam, node_lifecycle, persistent_volume_binder, pod_gc, replica_set, resource_quota, root_ca,
+    service_account, service_cidr, stateful_set, token_secret, ttl_after_finished, volume_protection,
 };
 use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 
@@ -58,6 +58,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("endpoint-controller", endpoints::start),
     controller("endpointslice-controller", endpoint_slice::start),
     controller("disruption-controller", disruption::start),
+    controller("horizontal-pod-autoscaler", horizontal_pod_autoscaler::start),
     controller("resourcequota-controller", resource_quota::start),
     controller("service-cidrs-controller", service_cidr::start),
     controller("persistent-volume-binder", persistent_volume_binder::start),
