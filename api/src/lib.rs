@@ -26,6 +26,7 @@ pub mod selector;
 pub mod status;
 pub mod time;
 mod tree;
+pub mod uri;
 mod value;
 pub mod x509;
 pub mod yaml;

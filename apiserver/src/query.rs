@@ -1,6 +1,9 @@
 //! The query of a request: `?watch=true&limit=5`, decoded once, and the option structs that verbs read from it.
 //! Bad options are answered as upstream does: unparsable numbers are 400, contradictions 422.
 
+pub use api::uri::unescape;
+
+use api::uri::pairs;
 use api::{Fault, Status, Value, names};
 
 /// Decoded pairs in the order given; a name may occur more than once.
@@ -10,11 +13,7 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Decodes `a=b&c=d` with `+` and `%XX`; bad escapes are kept as they came.
     pub fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|p| !p.is_empty()).map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (unescape(key, true), unescape(value, true))
-        });
-        Query(pairs.collect())
+        Query(pairs(text))
     }
 
     /// The first value of a name.
@@ -67,30 +66,6 @@ fn parse_int(text: &str) -> Result<i64, Status> {
         Err(_) => "invalid syntax",
     };
     Err(Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", api::quote(text))))
-}
-
-/// `%XX` (and `+` for a blank in queries); what is no escape stays as it is.
-pub fn unescape(text: &str, plus: bool) -> String {
-    if !text.contains(['%', '+']) {
-        return text.to_owned();
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while let Some(&b) = bytes.get(i) {
-        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (b, hex(i + 1), hex(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                i += 3;
-                continue;
-            }
-            (b'+', ..) if plus => out.push(b' '),
-            _ => out.push(b),
-        }
-        i += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Options of every write (`CreateOptions`, `UpdateOptions`, `PatchOptions`, and the dry run of `DeleteOptions`).
