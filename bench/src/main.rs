@@ -14,6 +14,7 @@ mod figures;
 mod flood;
 mod load;
 mod objects;
+mod pods;
 mod process;
 mod protobuf;
 mod report;
@@ -32,8 +33,8 @@ pub struct Args {
     /// The process ids of a server, comma-separated (API server and etcd); once for each kubeconfig.
     #[arg(long)]
     pid: Vec<String>,
-    /// Only workloads whose name contains one of these words, comma-separated; `scheduling` runs only when it is named,
-    /// for it needs nodes and a scheduler.
+    /// Only workloads whose name contains one of these words, comma-separated; `scheduling` and `pods` run only when they
+    /// are named, for they need nodes and a scheduler.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often each workload runs on each server; medians are reported.
@@ -75,6 +76,12 @@ pub struct Args {
     /// Gets of the calm user in one round of the flood workload, quiet and flooded.
     #[arg(long, default_value_t = 500)]
     flood_gets: usize,
+    /// Pods of the workload `pods` in one round, one after another.
+    #[arg(long, default_value_t = 50)]
+    pods: usize,
+    /// The image of these pods, which the node must have; it must know `sleep`.
+    #[arg(long, default_value = "busybox:1")]
+    image: String,
     /// Where to write all figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,

@@ -11,7 +11,7 @@ use crate::connection::Call;
 use crate::figures::Figures;
 use crate::load::{self, Load, Turn};
 use crate::server::{LISTS, Server};
-use crate::{flood, objects, protobuf, report, scheduling, watchers};
+use crate::{flood, objects, pods, protobuf, report, scheduling, watchers};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -259,10 +259,29 @@ pub async fn run_all(args: &Args, servers: &mut [Server]) -> Result<report::Repo
         }
         report.add("scheduling", &rounds);
     }
+    if args.only.iter().any(|word| word == "pods") {
+        lives(args, servers, &mut report).await.context("pods")?;
+    }
     if wanted("flood") {
         floods(args, servers, &mut report).await.context("flood")?;
     }
     Ok(report)
+}
+
+/// How long pods take to come and to go.
+async fn lives(args: &Args, servers: &[Server], report: &mut report::Report) -> Result<()> {
+    let mut rounds = [vec![Vec::new(); servers.len()], vec![Vec::new(); servers.len()]];
+    for round in 0..args.rounds {
+        for (index, server) in servers.iter().enumerate() {
+            let [ready, gone] = pods::run(args, server, round).await?;
+            rounds[0][index].push(ready);
+            rounds[1][index].push(gone);
+        }
+    }
+    let [ready, gone] = rounds;
+    report.add("pod-ready", &ready);
+    report.add("pod-gone", &gone);
+    Ok(())
 }
 
 /// What one user waits while it is quiet, and while another floods the server.
