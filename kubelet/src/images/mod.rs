@@ -10,10 +10,11 @@ mod name;
 pub mod pause;
 mod pull;
 mod records;
-mod wait;
 
 pub use garbage::GarbageCollector;
 
+use crate::container::Wait;
+use crate::hooks::field_path;
 use crate::{Runtime, Settings, cri};
 use api::{Value, quote};
 use back_off::BackOff;
@@ -22,7 +23,6 @@ use name::ImageName;
 use records::Records;
 use std::sync::Arc;
 use std::time::Duration;
-pub use wait::Wait;
 
 /// An image that is on the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Images {
     ) -> Result<Image, Wait> {
         let image = container.str_at(&["image"]);
         let policy = container.str_at(&["imagePullPolicy"]);
-        let field = field_of(pod, container.str_at(&["name"]));
+        let field = field_path(pod, container.str_at(&["name"]));
         self.ensure_reference(pod, field, image, policy, sandbox).await
     }
 
@@ -204,11 +204,4 @@ impl Images {
 
 fn back_off_key(pod: &Value, image: &str) -> String {
     format!("{}_{image}", pod.str_at(&["metadata", "uid"]))
-}
-
-/// `spec.containers{NAME}`, or where the container is.
-fn field_of(pod: &Value, container: &str) -> String {
-    let lists = ["containers", "initContainers", "ephemeralContainers"];
-    let has = |list: &&&str| pod.list_at(&["spec", list]).iter().any(|c| c.str_at(&["name"]) == container);
-    format!("spec.{}{{{container}}}", lists.iter().find(has).unwrap_or(&"containers"))
 }

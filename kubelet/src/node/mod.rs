@@ -1,15 +1,339 @@
 //! The node's own object: registered, kept true, and alive by its lease.
+//!
+//! One loop looks every ten seconds, or when something happened; it writes only what changed, and all once in five
+//! minutes. The lease has a loop of its own, so that no slow runtime holds it up.
 
+mod address;
 mod disk;
+mod lease;
+mod machine;
+mod network;
+mod registration;
+mod state;
+mod status;
 
+pub use address::address;
 pub use disk::Disk;
+pub use machine::{Machine, architecture};
+pub use state::RuntimeState;
+pub use status::Pressures;
 
-/// The architecture of this machine as Go names it: `amd64`, `arm64`.
-pub fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
+use crate::images::{GarbageCollector, Images, pause};
+use crate::runtime::NAMESPACE;
+use crate::{Runtime, Settings, cri, resources};
+use api::{Value, tree};
+use client::{Client, Error, Informer, Method, Recorder};
+use containerd_client::services::v1::SubscribeRequest;
+use containerd_client::services::v1::events_client::EventsClient;
+use parking_lot::Mutex;
+use status::Facts;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use stdx::{Backoff, Ids, Time};
+use tokio::sync::Notify;
+
+const LOOK: Duration = Duration::from_secs(10);
+/// While the node is not ready, for a while after that began; then in between.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+const SOON_FOR: Duration = Duration::from_secs(30);
+const LOOK_WHILE_NOT_READY: Duration = Duration::from_secs(1);
+/// The whole status is written that often although nothing changed.
+const REPORT: Duration = Duration::from_secs(300);
+const COLLECT: Duration = Duration::from_secs(300);
+/// How long to wait for addresses for pods before the fallback is taken.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(20);
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+/// What the node is made with.
+#[derive(Clone)]
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    /// With the identity of the node.
+    pub client: Client,
+    pub recorder: Recorder,
+    pub runtime: Runtime,
+    pub images: Arc<Images>,
+}
+
+/// The node. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: Parts,
+    machine: Arc<Machine>,
+    follower: Informer,
+    wake: Notify,
+    images_changed: AtomicBool,
+    runtime: Mutex<RuntimeState>,
+    under: Mutex<Pressures>,
+    garbage: GarbageCollector,
+}
+
+/// What the loop remembers.
+struct Memory {
+    started: Time,
+    images: Arc<Vec<cri::Image>>,
+    reported: Option<Time>,
+    collected: Time,
+    checked: Option<Time>,
+    not_ready_since: Option<Time>,
+}
+
+impl Node {
+    /// Registers and keeps the node, until the runtime ends.
+    pub fn start(parts: Parts) -> Self {
+        let query = format!("fieldSelector=metadata.name%3D{}", parts.settings.node_name);
+        let follower =
+            Informer::follow(parts.client.clone(), resources::nodes(), &query, client::trim_managed_fields);
+        let shared = Arc::new(Shared {
+            parts,
+            machine: Arc::new(Machine::read()),
+            follower,
+            wake: Notify::new(),
+            images_changed: AtomicBool::new(true),
+            runtime: Mutex::default(),
+            under: Mutex::default(),
+            garbage: GarbageCollector::default(),
+        });
+        tokio::spawn(shared.clone().live());
+        tokio::spawn(shared.clone().follow_images());
+        Node { shared }
+    }
+
+    /// The object as the API server last told it.
+    pub fn object(&self) -> Option<Arc<Value>> {
+        self.shared.object()
+    }
+
+    /// What the runtime last said of itself.
+    pub fn runtime(&self) -> RuntimeState {
+        self.shared.runtime.lock().clone()
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.shared.machine
+    }
+
+    /// What the node has too little of.
+    pub fn under(&self) -> Pressures {
+        *self.shared.under.lock()
+    }
+
+    /// Has the loop look at once: the runtime came or went.
+    pub fn look(&self) {
+        self.shared.wake.notify_one();
+    }
+}
+
+/// The reference to a node that its kubelet's events have: the name stands for the uid.
+pub fn reference(name: &str) -> Value {
+    tree!({"kind": "Node", "name": name, "uid": name})
+}
+
+impl Shared {
+    fn object(&self) -> Option<Arc<Value>> {
+        self.follower.cache().get(&self.parts.settings.node_name)
+    }
+
+    fn tell(&self, ty: &'static str, reason: &str, message: &str) {
+        self.parts.recorder.about(reference(&self.parts.settings.node_name), ty, reason, message);
+    }
+
+    async fn live(self: Arc<Self>) {
+        let Parts { settings, client, .. } = &self.parts;
+        self.tell("Normal", "Starting", "Starting kubelet.");
+        let start = settings.clock.now();
+        let mut memory = Memory {
+            started: start,
+            images: Arc::default(),
+            reported: None,
+            collected: start,
+            checked: None,
+            not_ready_since: Some(start),
+        };
+        self.look_at_runtime(&mut memory).await;
+        self.register(&memory).await;
+        let name: Arc<str> = settings.node_name.as_str().into();
+        tokio::spawn(lease::keep(client.clone(), name, self.follower.clone(), settings.clock.clone()));
+        self.follower.synced().await;
+        loop {
+            self.look(&mut memory).await;
+            let pause = self.pause(&memory);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    async fn register(&self, memory: &Memory) {
+        let Parts { settings, client, .. } = &self.parts;
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(7));
+        loop {
+            let said = status::status(None, &self.facts(memory), settings, settings.clock.now());
+            match registration::register(client, settings, said.status).await {
+                Ok(_) => return self.tell_changes(&said.events),
+                Err(error) => tracing::warn!(%error, "the node cannot be registered yet"),
+            }
+            tokio::time::sleep(backoff.next_delay(&Ids::system())).await;
+        }
+    }
+
+    fn tell_changes(&self, events: &[&'static str]) {
+        for event in events {
+            let message = format!("Node {} status is now: {event}", self.parts.settings.node_name);
+            self.tell("Normal", event, &message);
+        }
+    }
+
+    fn pause(&self, memory: &Memory) -> Duration {
+        let now = self.parts.settings.clock.now();
+        match memory.not_ready_since {
+            None => LOOK,
+            Some(since) if now.since(since) < SOON_FOR => LOOK_SOON,
+            Some(_) => LOOK_WHILE_NOT_READY,
+        }
+    }
+
+    async fn look(&self, memory: &mut Memory) {
+        let now = self.parts.settings.clock.now();
+        self.look_at_runtime(memory).await;
+        self.configure_network(memory);
+        if memory.checked.is_none_or(|at| now.since(at) >= LOOK) {
+            memory.checked = Some(now);
+        }
+        if now.since(memory.collected) >= COLLECT {
+            memory.collected = now;
+            self.collect_images().await;
+        }
+        if let Err(error) = self.report(memory).await {
+            tracing::debug!(%error, "the status of the node is not posted");
+        }
+    }
+
+    /// Asks the runtime how it is; when it is new, whether it has its sandbox image; and what images there are.
+    async fn look_at_runtime(&self, memory: &mut Memory) {
+        let mut state = self.runtime.lock().clone();
+        let was_down = state.is_down || state.version.is_empty();
+        state.look(&self.parts.runtime, self.parts.settings.clock.now()).await;
+        let (is_up, sandbox_image) = (!state.is_down, state.layout.sandbox_image.clone());
+        *self.runtime.lock() = state;
+        if was_down && is_up {
+            if let Some(name) = sandbox_image
+                && let Err(status) = pause::provide(&self.parts.runtime, &name).await
+            {
+                tracing::warn!(name, why = crate::runtime::words(&status), "there is no image for sandboxes");
+            }
+            self.images_changed.store(true, Ordering::Relaxed);
+        }
+        if is_up
+            && self.images_changed.swap(false, Ordering::Relaxed)
+            && let Ok(images) = self.parts.images.list().await
+        {
+            memory.images = Arc::new(images);
+        }
+    }
+
+    /// Gives the runtime a network when nobody else did.
+    fn configure_network(&self, memory: &Memory) {
+        let settings = &self.parts.settings;
+        let node = self.object();
+        let list = node.as_ref().map(|node| node.list_at(&["spec", "podCIDRs"])).unwrap_or_default();
+        let addresses: Vec<String> =
+            list.iter().filter_map(|range| Some(range.as_str()?.to_owned())).collect();
+        if addresses.is_empty() && settings.clock.now().since(memory.started) < ADDRESSES_WITHIN {
+            return;
+        }
+        let layout = self.runtime.lock().layout.clone();
+        match network::configure(&layout, &addresses, &settings.root.join("networks")) {
+            Ok(true) => tracing::info!(?addresses, "the network of pods is configured"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the network of pods cannot be configured"),
+        }
+    }
+
+    async fn collect_images(&self) {
+        let kept: Vec<String> = self.runtime.lock().layout.sandbox_image.iter().cloned().collect();
+        let Ok(disk) = self.image_disk().await else { return };
+        if let Err(why) = self.garbage.collect(&self.parts.images, &disk, &kept).await {
+            tracing::warn!(why, "images cannot be collected");
+            self.tell("Warning", "FreeDiskSpaceFailed", &why);
+        }
+    }
+
+    /// The file system of images.
+    async fn image_disk(&self) -> std::io::Result<Disk> {
+        let answer = self.parts.runtime.images().image_fs_info(cri::ImageFsInfoRequest {}).await;
+        let answer =
+            answer.map_err(|status| std::io::Error::other(status.message().to_owned()))?.into_inner();
+        let place = answer.image_filesystems.first().and_then(|usage| usage.fs_id.as_ref());
+        let folder =
+            place.map_or_else(|| self.parts.settings.root.clone(), |id| id.mountpoint.clone().into());
+        Disk::of(&folder)
+    }
+
+    fn facts(&self, memory: &Memory) -> Facts {
+        let settings = &self.parts.settings;
+        let runtime = self.runtime.lock().clone();
+        let mut errors = runtime.errors(settings.clock.now());
+        if runtime.network_is_ready() {
+            errors.extend(network::missing(&runtime.layout));
+        }
+        Facts {
+            machine: self.machine.clone(),
+            address: address(settings),
+            disk: Disk::of(&settings.root).unwrap_or_default(),
+            images: memory.images.clone(),
+            under: *self.under.lock(),
+            runtime,
+            errors,
+        }
+    }
+
+    /// Writes what changed of the status, or all of it when that is due.
+    async fn report(&self, memory: &mut Memory) -> Result<(), Error> {
+        let Parts { settings, client, .. } = &self.parts;
+        let Some(known) = self.object() else { return Ok(()) };
+        let now = settings.clock.now();
+        let facts = self.facts(memory);
+        memory.not_ready_since = match facts.errors.is_empty() {
+            true => None,
+            false => memory.not_ready_since.or(Some(now)),
+        };
+        let said = status::status(Some(&known), &facts, settings, now);
+        let empty = Value::map();
+        let changed = status::changed(known.get("status").unwrap_or(&empty), &said.status);
+        let due = memory.reported.is_none_or(|at| now.since(at) >= REPORT);
+        let Some(part) = changed.or_else(|| due.then(|| said.status.clone())) else { return Ok(()) };
+        let path = format!("{}/status", resources::nodes().object("", &settings.node_name));
+        let patch = tree!({"status": (part)});
+        let written = client.call(Method::PATCH, &path, Some((STRATEGIC, &patch))).await?;
+        memory.reported = Some(now);
+        self.tell_changes(&said.events);
+        self.follower.caught_up(&written).await;
+        Ok(())
+    }
+
+    /// Notes when images come or go. Ends with each end of containerd, and begins again.
+    async fn follow_images(self: Arc<Self>) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            let filter = format!("namespace=={NAMESPACE},topic~=\"^/images/\"");
+            let mut client = EventsClient::new(self.parts.runtime.channel());
+            if let Ok(events) = client.subscribe(SubscribeRequest { filters: vec![filter] }).await {
+                backoff.reset();
+                let mut events = events.into_inner();
+                self.images_changed.store(true, Ordering::Relaxed);
+                while let Ok(Some(_)) = events.message().await {
+                    self.images_changed.store(true, Ordering::Relaxed);
+                }
+            }
+            self.wake.notify_one();
+            tokio::time::sleep(backoff.next_delay(&Ids::system())).await;
+        }
     }
 }
