@@ -1,8 +1,19 @@
 //! The kubelet: puts its parts together.
 
-use crate::pods::Pods;
-use crate::{Runtime, Settings};
-use client::Client;
+use crate::cgroups::Cgroups;
+use crate::container::Context;
+use crate::hooks::Hooks;
+use crate::images::Images;
+use crate::pod::{Admitted, Parts, Worker, spec};
+use crate::pods::{self, Pods, Start};
+use crate::probes::Probes;
+use crate::runtime::events::{self, Happened};
+use crate::volumes::Volumes;
+use crate::{Runtime, Settings, resources};
+use api::{Value, tree};
+use client::{Client, Informer, Recorder, trim_managed_fields};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A kubelet at work. It ends with the runtime; containers go on.
 #[derive(Clone)]
@@ -16,6 +27,103 @@ pub struct Kubelet {
 /// # Errors
 /// When a folder cannot be made, or the machine cannot be read.
 pub async fn start(settings: Settings, client: Client) -> std::io::Result<Kubelet> {
-    let _ = (client, &settings.root);
-    Ok(Kubelet { pods: Pods::default(), runtime: Runtime::new(&settings.containerd) })
+    let settings = Arc::new(settings);
+    std::fs::create_dir_all(settings.root.join("pods"))?;
+    let runtime = Runtime::new(&settings.containerd);
+    let (pods, starts) = Pods::new();
+    let parts = Arc::new(parts(&settings, &client, &runtime, &pods)?);
+    tokio::spawn(run(parts, client, starts));
+    Ok(Kubelet { pods, runtime })
+}
+
+fn parts(
+    settings: &Arc<Settings>,
+    client: &Client,
+    runtime: &Runtime,
+    pods: &Pods,
+) -> std::io::Result<Parts> {
+    let recorder = Recorder::on_host(client.clone(), "kubelet", &settings.node_name, settings.clock.clone());
+    let query = format!("fieldSelector=metadata.name%3D{}", settings.node_name);
+    let node = Informer::follow(client.clone(), resources::nodes(), &query, trim_managed_fields);
+    let name = settings.node_name.clone();
+    let node: crate::container::fields::NodeObject = Arc::new(move || node.cache().get(&name));
+    let services = Informer::follow(client.clone(), resources::services(), "", trim_managed_fields);
+    let woken = pods.clone();
+    let wake = Arc::new(move |uid: &str| woken.wake(uid));
+    let volumes = Volumes::new(settings.clone(), client.clone(), node.clone(), wake);
+    let cgroups = Arc::new(Cgroups::new(settings)?);
+    let probed = pods.clone();
+    let context = Context {
+        settings: settings.clone(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        cgroups,
+        volumes,
+        services,
+        node,
+    };
+    Ok(Parts {
+        settings: settings.clone(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        runtime: runtime.clone(),
+        pods: pods.clone(),
+        context,
+        images: Images::new(runtime.clone(), client.clone(), recorder.clone(), settings.clone()),
+        probes: Probes::new(runtime.clone(), recorder.clone(), settings, move |uid| probed.probed(uid)),
+        hooks: Hooks { runtime: runtime.clone(), recorder },
+        admitted: Admitted::default(),
+    })
+}
+
+/// Workers start once it is known what is to run.
+async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>) {
+    let informer = pods::follow(&parts.pods, client, &parts.settings.node_name);
+    informer.synced().await;
+    tokio::spawn(listen(parts.clone()));
+    while let Some(start) = starts.recv().await {
+        tokio::spawn(Worker::run(parts.clone(), start));
+    }
+}
+
+/// Tells workers what happens to their containers, and looks for pods that nobody wants any more.
+async fn listen(parts: Arc<Parts>) {
+    let told = parts.clone();
+    let tell = move |happened| match happened {
+        Happened::Listening => {
+            told.pods.look();
+            tokio::spawn(adopt(told.clone()));
+        }
+        Happened::Exited(id) if told.pods.exited(&id) => {}
+        Happened::Exited(id) => drop(tokio::spawn(find_owner(told.clone(), id))),
+    };
+    events::follow(parts.runtime.clone(), tell).await;
+}
+
+async fn find_owner(parts: Arc<Parts>, id: String) {
+    if let Ok(Some(uid)) = parts.runtime.owner_of(&id).await {
+        parts.pods.exited_of(&uid, &id);
+    }
+}
+
+/// Has pods cleaned up that only containerd still has.
+async fn adopt(parts: Arc<Parts>) {
+    match parts.runtime.find_pods().await {
+        Ok(found) => {
+            for pod in found.into_iter().filter(|pod| !parts.pods.has(&pod.uid)) {
+                tracing::info!(pod.namespace, pod.name, "a pod is gone; what is left of it is removed");
+                parts.pods.adopt(Arc::new(orphan(&pod.uid, &pod.namespace, &pod.name)));
+            }
+        }
+        Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
+    }
+}
+
+fn orphan(uid: &str, namespace: &str, name: &str) -> Value {
+    let pod = tree!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"uid": uid, "namespace": namespace, "name": name},
+        "spec": {"restartPolicy": "Never"}
+    });
+    debug_assert_eq!(spec::uid(&pod), uid);
+    pod
 }

@@ -2,14 +2,24 @@
 //!
 //! `plan` and `status` compute; a `worker` for each pod looks, lets them decide, and carries out.
 
+mod admission;
+mod advance;
 mod back_off;
+mod ending;
 mod init;
+mod live;
 mod observed;
+mod parts;
 pub mod plan;
 pub mod spec;
 pub mod status;
+mod stop;
+mod worker;
 
+pub use admission::Admitted;
 pub use observed::{Observed, container_name, has_exited, is_running, restart_count};
+pub use parts::Parts;
+pub use worker::Worker;
 
 /// Why something cannot be made now: as in `state.waiting` of a container's status.
 #[derive(Clone, Debug, PartialEq, Eq)]

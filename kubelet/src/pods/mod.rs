@@ -1,10 +1,19 @@
 //! The pods that the node is to run, from the API and from its own folder, and what is observed of each.
+//!
+//! Each pod has a worker; the registry hands it its messages. An entry stays until its worker has cleaned up, also when
+//! its pod is gone.
 
-use crate::pod::Observed;
+mod feed;
+
+pub use feed::follow;
+
+use crate::pod::{Observed, Wait, spec};
 use api::Value;
+use client::key_of;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Where a pod comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +23,46 @@ pub enum Source {
     Folder,
 }
 
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Message {
+    /// The pod or its mirror is another, or gone.
+    Changed,
+    /// Something that the pod waited for may be there.
+    Wake,
+    /// A probe has an answer.
+    Probed,
+    /// A container or sandbox ended; its id.
+    Exited(String),
+    /// What containerd has is to be asked anew.
+    Look,
+    /// Why a container cannot be started, or that it could be.
+    Waiting(String, Option<Wait>),
+    Evict(Wait, u64),
+}
+
+/// A worker to start.
+pub struct Start {
+    pub uid: String,
+    pub inbox: UnboundedReceiver<Message>,
+}
+
+/// A pod as its worker sees it.
+#[derive(Clone)]
+pub struct View {
+    pub pod: Arc<Value>,
+    pub source: Source,
+    /// It is not to run any more: gone from the API, or from the folder.
+    pub is_gone: bool,
+    /// The object in the API that carries the status of a static pod.
+    pub mirror: Option<Arc<Value>>,
+}
+
 /// The registry. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
 pub struct Pods {
     shared: Arc<RwLock<State>>,
+    starts: Option<UnboundedSender<Start>>,
 }
 
 #[derive(Default)]
@@ -25,14 +70,28 @@ struct State {
     by_uid: HashMap<String, Entry>,
     /// `NS/NAME` → uid of those that are not mirrors.
     by_name: HashMap<String, String>,
+    /// `NS/NAME` → mirror.
+    mirrors: HashMap<String, Arc<Value>>,
+    /// Id of a container or sandbox → uid.
+    owners: HashMap<String, String>,
 }
 
 struct Entry {
     pod: Arc<Value>,
+    source: Source,
+    is_gone: bool,
     observed: Option<Arc<Observed>>,
+    status: Option<Arc<Value>>,
+    inbox: UnboundedSender<Message>,
 }
 
 impl Pods {
+    /// A registry, and the workers that it wants started.
+    pub fn new() -> (Self, UnboundedReceiver<Start>) {
+        let (starts, started) = mpsc::unbounded_channel();
+        (Pods { shared: Arc::default(), starts: Some(starts) }, started)
+    }
+
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let state = self.shared.read();
         let uid = state.by_name.get(&format!("{namespace}/{name}"))?;
@@ -40,12 +99,19 @@ impl Pods {
     }
 
     pub fn by_uid(&self, uid: &str) -> Option<Arc<Value>> {
-        self.shared.read().by_uid.get(uid).map(|entry| entry.pod.clone())
+        let state = self.shared.read();
+        state.by_uid.get(uid).filter(|entry| !entry.is_gone).map(|entry| entry.pod.clone())
     }
 
     /// All pods, static ones as they stand in the folder, without their mirrors.
     pub fn list(&self) -> Vec<Arc<Value>> {
-        self.shared.read().by_uid.values().map(|entry| entry.pod.clone()).collect()
+        let state = self.shared.read();
+        state.by_uid.values().filter(|entry| !entry.is_gone).map(|entry| entry.pod.clone()).collect()
+    }
+
+    /// Whether anything of a pod is still to be cleaned up, or more.
+    pub fn has(&self, uid: &str) -> bool {
+        self.shared.read().by_uid.contains_key(uid)
     }
 
     /// What containerd last told of a pod.
@@ -55,34 +121,183 @@ impl Pods {
 
     /// The pod's status as this kubelet says it, also before the API server has it.
     pub fn status(&self, uid: &str) -> Option<Arc<Value>> {
-        let _ = uid;
-        None
+        self.shared.read().by_uid.get(uid).and_then(|entry| entry.status.clone())
     }
 
-    /// Has the pod's worker look again: a probe, a volume or something else changed.
+    /// Has the pod's worker try at once what it would try again later: a volume or something else changed.
     pub fn wake(&self, uid: &str) {
-        let _ = uid;
+        self.tell(uid, Message::Wake);
     }
 
-    /// Static pods: adds or changes one (with its uid, as it stands in the folder).
+    /// Has the pod's worker look at what its probes said.
+    pub fn probed(&self, uid: &str) {
+        self.tell(uid, Message::Probed);
+    }
+
+    fn tell(&self, uid: &str, message: Message) {
+        if let Some(entry) = self.shared.read().by_uid.get(uid) {
+            // A worker that has ended needs to know nothing.
+            let _ = entry.inbox.send(message);
+        }
+    }
+
+    /// Has all workers ask containerd.
+    pub fn look(&self) {
+        for entry in self.shared.read().by_uid.values() {
+            let _ = entry.inbox.send(Message::Look);
+        }
+    }
+
+    /// Adds a pod, or changes one.
     pub fn put(&self, source: Source, pod: Arc<Value>) {
-        let _ = (source, pod);
+        let uid = spec::uid(&pod).to_owned();
+        let mut state = self.shared.write();
+        state.by_name.insert(key_of(&pod), uid.clone());
+        self.enter(&mut state, uid, pod, source, false);
     }
 
-    /// Static pods: takes one away; its containers are stopped with their grace.
+    /// A pod that only containerd still has; it is cleaned up.
+    pub fn adopt(&self, pod: Arc<Value>) {
+        let uid = spec::uid(&pod).to_owned();
+        let mut state = self.shared.write();
+        if !state.by_uid.contains_key(&uid) {
+            self.enter(&mut state, uid, pod, Source::Api, true);
+        }
+    }
+
+    fn enter(&self, state: &mut State, uid: String, pod: Arc<Value>, source: Source, is_gone: bool) {
+        if let Some(entry) = state.by_uid.get_mut(&uid) {
+            entry.pod = pod;
+            entry.is_gone = is_gone;
+            let _ = entry.inbox.send(Message::Changed);
+            return;
+        }
+        let (inbox, receiver) = mpsc::unbounded_channel();
+        let entry = Entry { pod, source, is_gone, observed: None, status: None, inbox };
+        state.by_uid.insert(uid.clone(), entry);
+        if let Some(starts) = &self.starts {
+            let _ = starts.send(Start { uid, inbox: receiver });
+        }
+    }
+
+    /// What the API server answered to a write, unless something newer is known.
+    pub fn renew(&self, pod: &Arc<Value>) {
+        let version = |pod: &Value| pod.str_at(&["metadata", "resourceVersion"]).parse::<u64>().unwrap_or(0);
+        let mut state = self.shared.write();
+        let mirror = state.mirrors.get_mut(&key_of(pod));
+        let known = match mirror {
+            Some(mirror) => Some(mirror),
+            None => state.by_uid.get_mut(spec::uid(pod)).map(|entry| &mut entry.pod),
+        };
+        if let Some(known) =
+            known.filter(|known| spec::uid(known) == spec::uid(pod) && version(known) < version(pod))
+        {
+            known.clone_from(pod);
+        }
+    }
+
+    /// Takes a pod away; its containers are stopped with their grace.
     pub fn remove(&self, uid: &str) {
-        let _ = uid;
+        let mut state = self.shared.write();
+        let Some(entry) = state.by_uid.get_mut(uid) else { return };
+        entry.is_gone = true;
+        let name = key_of(&entry.pod);
+        let _ = entry.inbox.send(Message::Changed);
+        if state.by_name.get(&name).is_some_and(|of| of == uid) {
+            state.by_name.remove(&name);
+        }
     }
 
-    /// The mirrors in the API that this node has, of which static pods may ask: `NS/NAME` → mirror.
+    /// The mirror in the API of a static pod.
     pub fn mirror(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let _ = (namespace, name);
-        None
+        self.shared.read().mirrors.get(&format!("{namespace}/{name}")).cloned()
+    }
+
+    /// The mirrors of this node.
+    pub fn mirrors(&self) -> Vec<Arc<Value>> {
+        self.shared.read().mirrors.values().cloned().collect()
+    }
+
+    fn set_mirror(&self, name: String, mirror: Option<Arc<Value>>) {
+        let mut state = self.shared.write();
+        let uid = state.by_name.get(&name).cloned();
+        match mirror {
+            Some(mirror) => drop(state.mirrors.insert(name, mirror)),
+            None => drop(state.mirrors.remove(&name)),
+        }
+        if let Some(entry) = uid.and_then(|uid| state.by_uid.get(&uid)) {
+            let _ = entry.inbox.send(Message::Changed);
+        }
     }
 
     /// Ends a pod for the node's sake: its containers are killed within `grace_seconds`, its phase becomes Failed with
     /// `reason` and `message`, and it gets the condition DisruptionTarget (reason TerminationByKubelet).
     pub fn evict(&self, uid: &str, reason: &str, message: &str, grace_seconds: u64) {
-        let _ = (uid, reason, message, grace_seconds);
+        self.tell(uid, Message::Evict(Wait::new(reason, message), grace_seconds));
+    }
+
+    /// A container or sandbox ended. False when nobody knows whose it is.
+    pub fn exited(&self, id: &str) -> bool {
+        let state = self.shared.read();
+        let Some(entry) = state.owners.get(id).and_then(|uid| state.by_uid.get(uid)) else { return false };
+        let _ = entry.inbox.send(Message::Exited(id.to_owned()));
+        true
+    }
+
+    /// As `exited`, for a pod that is known.
+    pub fn exited_of(&self, uid: &str, id: &str) {
+        self.tell(uid, Message::Exited(id.to_owned()));
+    }
+
+    pub(crate) fn view(&self, uid: &str) -> Option<View> {
+        let state = self.shared.read();
+        let entry = state.by_uid.get(uid)?;
+        let mirror =
+            (entry.source == Source::Folder).then(|| state.mirrors.get(&key_of(&entry.pod)).cloned());
+        Some(View {
+            pod: entry.pod.clone(),
+            source: entry.source,
+            is_gone: entry.is_gone,
+            mirror: mirror.flatten(),
+        })
+    }
+
+    /// For a worker to tell itself.
+    pub(crate) fn inbox(&self, uid: &str) -> Option<UnboundedSender<Message>> {
+        self.shared.read().by_uid.get(uid).map(|entry| entry.inbox.clone())
+    }
+
+    pub(crate) fn set_owner(&self, id: &str, uid: &str) {
+        self.shared.write().owners.insert(id.to_owned(), uid.to_owned());
+    }
+
+    pub(crate) fn set_observed(&self, uid: &str, observed: &Arc<Observed>) {
+        let mut state = self.shared.write();
+        let containers = observed.containers.iter().map(|container| &container.id);
+        for id in containers.chain(observed.sandboxes.iter().map(|sandbox| &sandbox.id)) {
+            if !state.owners.contains_key(id) {
+                state.owners.insert(id.clone(), uid.to_owned());
+            }
+        }
+        if let Some(entry) = state.by_uid.get_mut(uid) {
+            entry.observed = Some(observed.clone());
+        }
+    }
+
+    pub(crate) fn set_status(&self, uid: &str, status: &Arc<Value>) {
+        if let Some(entry) = self.shared.write().by_uid.get_mut(uid) {
+            entry.status = Some(status.clone());
+        }
+    }
+
+    /// The pod is gone and cleaned up. False when it is to run again by now.
+    pub(crate) fn finish(&self, uid: &str) -> bool {
+        let mut state = self.shared.write();
+        let is_over = state.by_uid.get(uid).is_none_or(|entry| entry.is_gone);
+        if is_over {
+            state.by_uid.remove(uid);
+            state.owners.retain(|_, of| of != uid);
+        }
+        is_over
     }
 }

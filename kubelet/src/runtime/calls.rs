@@ -91,7 +91,8 @@ impl Runtime {
         }
     }
 
-    async fn sandbox_status(&self, id: &str) -> Answer<Option<cri::PodSandboxStatus>> {
+    /// What containerd has of a sandbox; nothing when it has none.
+    pub async fn sandbox_status(&self, id: &str) -> Answer<Option<cri::PodSandboxStatus>> {
         let request = cri::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
         match within(PATIENCE, self.containers().pod_sandbox_status(request)).await {
             Ok(answer) => Ok(answer.status),

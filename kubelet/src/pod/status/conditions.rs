@@ -41,7 +41,7 @@ pub fn condition<'a>(status: &'a Value, ty: &str) -> Option<&'a Value> {
     status.list_at(&["conditions"]).iter().find(|c| c.str_at(&["type"]) == ty)
 }
 
-fn is_true(status: &Value, ty: &str) -> bool {
+pub fn is_true(status: &Value, ty: &str) -> bool {
     condition(status, ty).is_some_and(|c| c.str_at(&["status"]) == "True")
 }
 
@@ -97,7 +97,7 @@ fn restarting(facts: &Facts<'_>, status: &Value) -> Says {
     let phase = status.str_at(&["phase"]);
     match () {
         () if spec::is_terminal(phase) => Says::no(of_end(phase), String::new()),
-        () if facts.restart_all => {
+        () if facts.restart_all && !super::is_cleared(facts.pod, facts.seen) => {
             let message = "container exited with restart policy rule".to_owned();
             Says { status: true, reason: "RestartAllContainersStarted", message }
         }

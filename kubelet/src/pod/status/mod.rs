@@ -125,6 +125,29 @@ fn addresses(facts: &Facts<'_>, status: &mut Value) {
     }
 }
 
+/// Whether all containers of a pod are to start anew, as one that ended asks for.
+pub fn restarts_all(pod: &Value, seen: &Observed, old: &Value) -> bool {
+    if !spec::may_restart_all(pod) {
+        return false;
+    }
+    let asks = |(list, container): (List, &Value)| {
+        let name = spec::name_of(container);
+        let seen = seen.latest(name).filter(|seen| super::has_exited(seen)).map(|seen| seen.exit_code);
+        let said = old.list_at(&[list.statuses()]).iter().find(|said| spec::name_of(said) == name);
+        let said = said.and_then(|said| said.i64_at(&["state", "terminated", "exitCode"]));
+        let said = said.and_then(|code| i32::try_from(code).ok());
+        list != List::Ephemeral
+            && [seen, said].into_iter().flatten().any(|code| spec::restarts_all(container, code))
+    };
+    conditions::is_true(old, "AllContainersRestarting") || spec::containers(pod).any(asks)
+}
+
+/// Whether containerd has none of the containers that are to start anew.
+pub fn is_cleared(pod: &Value, seen: &Observed) -> bool {
+    let mut all = spec::containers(pod).filter(|(list, _)| *list != List::Ephemeral);
+    all.all(|(_, container)| seen.latest(spec::name_of(container)).is_none())
+}
+
 /// What is said when a pod is refused before anything of it was made.
 pub fn rejected(pod: &Value, reason: &str, message: &str, now: Time) -> Value {
     let mut status = tree!({

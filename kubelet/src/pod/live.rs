@@ -1,0 +1,292 @@
+//! What a worker decides for a pod that is to run.
+
+use super::Wait;
+use super::plan::{self, Action, Because, Kill, Known, Probed};
+use super::spec::{self, List, is_terminal};
+use super::status::{self, Facts};
+use super::stop::{Stop, grace, own_grace};
+use super::worker::{Done, Stage, Stopping, Worker};
+use crate::pods::Source;
+use crate::termination;
+use api::time::format_duration;
+use api::{Value, tree};
+use std::sync::Arc;
+use std::time::Duration;
+use stdx::Time;
+
+/// How long a container whose start failed waits, as upstream's.
+const START_RETRY: Duration = Duration::from_secs(10);
+const CRASH_LOOP: &str = "CrashLoopBackOff";
+
+impl Worker {
+    /// Decides, and has it carried out. True when the pod is gone and nothing of it is left.
+    pub(super) fn decide(&mut self) -> bool {
+        if self.life.stage == Stage::Live {
+            self.live();
+        }
+        if self.life.stage == Stage::Ending {
+            self.ending();
+        }
+        self.life.stage == Stage::Over && self.over()
+    }
+
+    fn live(&mut self) {
+        if self.has_to_end() {
+            self.life.stage = Stage::Ending;
+            return;
+        }
+        let Some(seen) = self.seen.clone() else { return };
+        if !self.admit(seen.containers.is_empty() && seen.sandboxes.is_empty()) {
+            return;
+        }
+        self.watch_deadline();
+        let status = self.status(false);
+        let ends = is_terminal(status.str_at(&["phase"]));
+        self.say(status);
+        if ends || self.life.evicted.is_some() {
+            self.life.stage = Stage::Ending;
+            return;
+        }
+        let now = self.parts.now();
+        let probed = |id: &str| {
+            let results = self.parts.probes.results(id);
+            Probed { startup: results.started, liveness: results.alive }
+        };
+        let known = Known {
+            now,
+            back_off: &self.life.back_off,
+            probed: &probed,
+            restarting: &self.life.restarting,
+            restart_all: self.restarts_all() && !status::is_cleared(&self.view.pod, &seen),
+        };
+        let actions = plan::plan(&self.view.pod, &seen, &known);
+        self.carry_out(actions);
+    }
+
+    fn has_to_end(&self) -> bool {
+        let pod = &self.view.pod;
+        let is_over = self.view.source == Source::Api && is_terminal(pod.str_at(&["status", "phase"]));
+        self.view.is_gone || spec::is_leaving(pod) || is_over
+    }
+
+    /// Whether the node takes the pod; one of which something is here already was taken before.
+    fn admit(&mut self, is_new: bool) -> bool {
+        if self.life.is_admitted {
+            return true;
+        }
+        let pod = &self.view.pod;
+        match self.parts.admitted.admit(&self.parts, pod, is_new) {
+            Ok(()) => self.life.is_admitted = true,
+            Err(why) => {
+                self.parts.say(pod, "Warning", &why.reason, &why.message);
+                let status = status::rejected(pod, &why.reason, &why.message, self.parts.now());
+                self.life.rejected = Some(status);
+                self.life.stage = Stage::Over;
+            }
+        }
+        self.life.is_admitted
+    }
+
+    /// A pod that has run for as long as it may is ended.
+    fn watch_deadline(&mut self) {
+        let Some(seconds) = self.view.pod.i64_at(&["spec", "activeDeadlineSeconds"]) else { return };
+        let Ok(start) = api::time::parse(self.life.status.str_at(&["startTime"])) else {
+            self.look_in(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+            return;
+        };
+        let deadline = start.plus(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+        if deadline > self.parts.now() {
+            self.look_when(deadline);
+        } else if self.life.evicted.is_none() {
+            let message = "Pod was active on the node longer than the specified deadline";
+            self.parts.say(&self.view.pod, "Normal", "DeadlineExceeded", message);
+            self.life.evicted = Some(Wait::new("DeadlineExceeded", message));
+        }
+    }
+
+    fn restarts_all(&self) -> bool {
+        let seen = self.seen.as_deref();
+        seen.is_some_and(|seen| status::restarts_all(&self.view.pod, seen, &self.life.status))
+    }
+
+    /// What is to be said of the pod now.
+    pub(super) fn status(&mut self, is_over: bool) -> Value {
+        let pod = self.view.pod.clone();
+        let seen = self.seen.clone().unwrap_or_default();
+        for container in seen.containers.iter().filter(|c| super::has_exited(c)) {
+            if !self.life.messages.contains_key(&container.id) {
+                let mut message = termination::message(container);
+                termination::shorten(&mut message, termination::longest(&pod));
+                self.life.messages.insert(container.id.clone(), message);
+            }
+        }
+        let said = self.carrier().and_then(|carrier| carrier.get("status").cloned()).unwrap_or_default();
+        let mark = |status: &mut Value| self.parts.probes.mark(&pod, &said, status);
+        status::generate(&Facts {
+            pod: &self.said_of(&pod),
+            old: &self.life.status,
+            seen: &seen,
+            messages: &self.life.messages,
+            waiting: &self.life.waiting,
+            mark: &mark,
+            is_over,
+            restart_all: self.restarts_all(),
+            evicted: self.life.evicted.as_ref(),
+            resize: &[],
+            host_ips: &self.parts.host_ips(),
+            is_static: self.view.source == Source::Folder,
+            now: self.parts.now(),
+        })
+    }
+
+    /// The pod with the status that it has in the API.
+    fn said_of(&self, pod: &Arc<Value>) -> Arc<Value> {
+        let Some(mirror) = &self.view.mirror else { return pod.clone() };
+        let mut pod = Value::clone(pod);
+        pod.set(&["status"], mirror.get("status").cloned().unwrap_or_default());
+        Arc::new(pod)
+    }
+
+    /// The node ends the pod.
+    pub(super) fn disrupt(&mut self, why: &Wait) {
+        let now = self.parts.now().rfc3339();
+        let mut condition = tree!({"type": "DisruptionTarget"});
+        if let Some(generation) = self.view.pod.i64_at(&["metadata", "generation"]) {
+            condition.set(&["observedGeneration"], generation);
+        }
+        condition.set(&["status"], "True");
+        condition.set(&["lastProbeTime"], Value::Null);
+        condition.set(&["lastTransitionTime"], now);
+        condition.set(&["reason"], "TerminationByKubelet");
+        condition.set(&["message"], why.message.as_str());
+        let mut status = Value::clone(&self.life.status);
+        let mut conditions = status.list_at(&["conditions"]).to_vec();
+        conditions.retain(|condition| condition.str_at(&["type"]) != "DisruptionTarget");
+        conditions.push(condition);
+        status.set(&["conditions"], Value::List(conditions));
+        self.life.status = Arc::new(status);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        let now = self.parts.now();
+        let mut steps = Vec::new();
+        for action in actions {
+            match action {
+                Action::KillPod => return self.kill_pod(),
+                Action::Kill(kill) => self.kill(kill),
+                Action::Hold { name, delay, until } => self.hold(&name, delay, until),
+                Action::Start { list, name } => {
+                    let wait = self.life.not_before.get(&name).copied().filter(|due| *due > now);
+                    match wait {
+                        Some(due) => self.look_when(due),
+                        None => steps.push(Action::Start { list, name }),
+                    }
+                    // An init container comes before all that follow it.
+                    if wait.is_some() && list == List::Init {
+                        break;
+                    }
+                }
+                other => steps.push(other),
+            }
+        }
+        if self.under_way.advance.is_some() || steps.is_empty() && !self.life.is_to_set_up {
+            return;
+        }
+        match self.life.set_up_retry.due {
+            Some(due) if !self.life.set_up_retry.is_due() => self.look_at(due),
+            _ => self.advance(steps),
+        }
+    }
+
+    /// Ends all that runs of a pod that has nothing more to do, or has to begin anew in another sandbox.
+    fn kill_pod(&mut self) {
+        if self.under_way.advance.is_none() {
+            let grace = grace(&self.view.pod, None, None);
+            self.stop_all(grace);
+        }
+    }
+
+    fn kill(&mut self, kill: Kill) {
+        if self.under_way.stops.contains_key(&kill.id) || !self.may_stop() {
+            return;
+        }
+        let grace = own_grace(&self.view.pod, &kill.name, kill.because);
+        if kill.restart {
+            self.life.restarting.insert(kill.name.clone(), kill.id.clone());
+        }
+        if matches!(kill.because, Because::Startup | Because::Liveness) {
+            tracing::debug!(container = kill.name, "a container failed its probe");
+        }
+        self.stop(kill.id, kill.name, grace, kill.message, false);
+    }
+
+    /// False while the last try to stop something failed just now.
+    pub(super) fn may_stop(&mut self) -> bool {
+        let retry = &self.life.stop_retry;
+        if let (Some(due), false) = (retry.due, retry.is_due()) {
+            self.look_at(due);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn stop(&mut self, id: String, name: String, grace: u64, message: String, with_pod: bool) {
+        let seen = self.seen.clone().unwrap_or_default();
+        let pod_ip = seen.ips().first().map_or_else(
+            || self.parts.host_ips().first().map(ToString::to_string).unwrap_or_default(),
+            |ip| (*ip).to_owned(),
+        );
+        let before = self.under_way.stops.remove(&id);
+        if let Some(before) = &before {
+            before.task.abort();
+        }
+        let stop = Stop {
+            parts: self.parts.clone(),
+            pod: self.view.pod.clone(),
+            id: id.clone(),
+            name,
+            grace,
+            is_again: before.is_some(),
+            message,
+            pod_ip,
+            running: with_pod.then(|| self.life.running.subscribe()),
+        };
+        let key = id.clone();
+        let task = self.jobs.spawn(async move { Done::Stopped(id, stop.run().await) });
+        self.under_way.stops.insert(key, Stopping { grace, task });
+    }
+
+    /// Holds a container back, and says so once.
+    fn hold(&mut self, name: &str, delay: Duration, until: Time) {
+        self.look_when(until);
+        let pod = &self.view.pod;
+        let delay = format_duration(i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX));
+        let full = spec::full_name(pod);
+        let message = format!("back-off {delay} restarting failed container={name} pod={full}");
+        let wait = Wait::new(CRASH_LOOP, message);
+        if self.life.waiting.get(name) == Some(&wait) {
+            return;
+        }
+        let message = format!("Back-off restarting failed container {name} in pod {full}");
+        self.parts.say_of(pod, name, "", "Warning", "BackOff", &message);
+        self.life.waiting.insert(name.to_owned(), wait);
+        // What was just said of the container's end is said before this.
+        self.look_in(Duration::ZERO);
+    }
+
+    /// Takes note of how the start of a container went.
+    pub(super) fn start_tried(&mut self, name: &str, started: bool, now: Time) {
+        let seen = self.seen.clone().unwrap_or_default();
+        if let Some((_, container)) = spec::container(&self.view.pod, name)
+            && let Some(ended) = plan::ended(&seen, &self.life.restarting, name)
+        {
+            self.life.back_off.start(&plan::back_off_key(container), ended, now);
+        }
+        if started {
+            self.life.restarting.remove(name);
+            self.life.not_before.remove(name);
+        } else {
+            self.life.not_before.insert(name.to_owned(), now.plus(START_RETRY));
+        }
+    }
+}
