@@ -2,8 +2,10 @@
 
 use crate::cgroups::Cgroups;
 use crate::container::Context;
+use crate::container::fields::NodeObject;
 use crate::hooks::Hooks;
 use crate::images::Images;
+use crate::node::{self, Node};
 use crate::pod::{Admitted, Parts, Worker, spec};
 use crate::pods::{self, Pods, Start};
 use crate::probes::Probes;
@@ -43,14 +45,20 @@ fn parts(
     pods: &Pods,
 ) -> std::io::Result<Parts> {
     let recorder = Recorder::on_host(client.clone(), "kubelet", &settings.node_name, settings.clock.clone());
-    let query = format!("fieldSelector=metadata.name%3D{}", settings.node_name);
-    let node = Informer::follow(client.clone(), resources::nodes(), &query, trim_managed_fields);
-    let name = settings.node_name.clone();
-    let node: crate::container::fields::NodeObject = Arc::new(move || node.cache().get(&name));
+    let images = Arc::new(Images::new(runtime.clone(), client.clone(), recorder.clone(), settings.clone()));
+    let node = Node::start(node::Parts {
+        settings: settings.clone(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        runtime: runtime.clone(),
+        images: images.clone(),
+    });
+    let object = node.clone();
+    let object: NodeObject = Arc::new(move || object.object());
     let services = Informer::follow(client.clone(), resources::services(), "", trim_managed_fields);
     let woken = pods.clone();
     let wake = Arc::new(move |uid: &str| woken.wake(uid));
-    let volumes = Volumes::new(settings.clone(), client.clone(), node.clone(), wake);
+    let volumes = Volumes::new(settings.clone(), client.clone(), object.clone(), wake);
     let cgroups = Arc::new(Cgroups::new(settings)?);
     let probed = pods.clone();
     let context = Context {
@@ -60,7 +68,7 @@ fn parts(
         cgroups,
         volumes,
         services,
-        node,
+        node: object,
     };
     Ok(Parts {
         settings: settings.clone(),
@@ -69,7 +77,8 @@ fn parts(
         runtime: runtime.clone(),
         pods: pods.clone(),
         context,
-        images: Images::new(runtime.clone(), client.clone(), recorder.clone(), settings.clone()),
+        images,
+        node,
         probes: Probes::new(runtime.clone(), recorder.clone(), settings, move |uid| probed.probed(uid)),
         hooks: Hooks { runtime: runtime.clone(), recorder },
         admitted: Admitted::default(),
@@ -92,6 +101,7 @@ async fn listen(parts: Arc<Parts>) {
     let tell = move |happened| match happened {
         Happened::Listening => {
             told.pods.look();
+            told.node.look();
             tokio::spawn(adopt(told.clone()));
         }
         Happened::Exited(id) if told.pods.exited(&id) => {}

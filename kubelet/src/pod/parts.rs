@@ -3,6 +3,7 @@
 use crate::container::Context;
 use crate::hooks::{Hooks, field_path};
 use crate::images::Images;
+use crate::node::Node;
 use crate::pods::Pods;
 use crate::probes::Probes;
 use crate::{Runtime, Settings};
@@ -21,7 +22,8 @@ pub struct Parts {
     pub runtime: Runtime,
     pub pods: Pods,
     pub context: Context,
-    pub images: Images,
+    pub images: Arc<Images>,
+    pub node: Node,
     pub probes: Probes,
     pub hooks: Hooks,
     pub admitted: super::admission::Admitted,
