@@ -6,6 +6,7 @@ mod connection;
 pub mod events;
 pub mod exec_sync;
 pub mod labels;
+pub mod tasks;
 
 pub use exec_sync::{ExecFailure, words};
 pub use k8s_cri::v1 as cri;
