@@ -13,7 +13,7 @@ mod resources;
 mod usage;
 
 pub use limits::{Limits, milli_cpu_to_quota, milli_cpu_to_shares};
-pub use usage::{Memory, Usage};
+pub use usage::{Memory, Usage, memory_capacity};
 
 use crate::{Settings, cri};
 use api::Value;
@@ -158,6 +158,13 @@ impl Cgroups {
     /// What a container may use, as the runtime is told.
     pub fn container_resources(&self, pod: &Value, container: &Value) -> cri::LinuxContainerResources {
         resources::of_container(pod, container, self.memory_capacity, &self.page_sizes)
+    }
+
+    /// Any process of a group.
+    pub fn process_of(&self, group: &str) -> Option<u32> {
+        let folder = ["cpuacct", "memory", "pids"].iter().find_map(|one| self.hierarchy.folder(one, group))?;
+        let processes = std::fs::read_to_string(folder.join("cgroup.procs")).ok()?;
+        processes.lines().next()?.parse().ok()
     }
 
     /// What a group has used; `/` is the machine. What cannot be read is missing.

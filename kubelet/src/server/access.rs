@@ -1,10 +1,10 @@
 //! Who asks, and may they: as upstream's kubelet with webhook authentication and authorization. Client certificates are
 //! judged by the cluster's CA, tokens and rights by the API server, whose answers hold for a while.
 
+use super::Parts;
 use super::attributes::attributes;
 use super::reply::{self, Reply};
 use super::reviews::Reviews;
-use super::Parts;
 use api::Remote;
 use authn::{Authenticator, Caller, Peer, TokenWebhook};
 use authz::{Authorizer, Configuration, Decision, Mode, WebhookMode};
@@ -33,7 +33,8 @@ impl Access {
         let cas: Vec<_> = parts.client_cas.iter().map(|der| der.clone().into()).collect();
         who.client_cas.replace(&cas)?;
         (who.anonymous, who.network) = (false, reviews.clone());
-        let remote = Remote { url: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(), ..Remote::default() };
+        let remote =
+            Remote { url: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(), ..Remote::default() };
         who.token_webhook = Some(TokenWebhook { remote, version: "v1".to_owned(), cache_ttl: TOKEN_TTL });
         let mut may = authz::Settings::new(parts.clock.clone());
         may.network = reviews;

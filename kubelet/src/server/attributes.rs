@@ -14,7 +14,8 @@ pub fn attributes(node: &str, method: &Method, path: &str) -> Vec<Attributes> {
         "DELETE" => "delete",
         _ => "",
     };
-    let below = |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    let below =
+        |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
     let narrow = match () {
         () if below("/pods") || below("/runningpods") => Some("pods"),
         () if below("/healthz") => Some("healthz"),

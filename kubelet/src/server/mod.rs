@@ -1,14 +1,36 @@
 //! The kubelet's server on port 10250: logs, exec, attach, port-forward, readings and pods of this node, over HTTPS,
 //! for those whom the API server knows and allows. `access` asks who and may they, `routes` leads to what is asked for.
 
+mod access;
+mod attributes;
+mod connection;
+mod container_logs;
+mod machine_logs;
+mod metrics;
+mod pods;
+mod query;
+mod readings;
 pub mod reply;
+mod reviews;
+mod routes;
+mod run;
+mod summary;
 
+#[cfg(test)]
+mod tests;
+
+use crate::cgroups::Cgroups;
+use crate::streams::Streams;
 use crate::{Pods, Runtime};
+use access::Access;
 use api::Value;
 use certs::ServerTls;
 use client::Client;
+use readings::Samples;
+use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use stdx::Clock;
 
 /// What the server is made of.
@@ -23,15 +45,25 @@ pub struct Parts {
     pub configuration: Value,
     /// `/var/log`, which `/logs/` shows.
     pub machine_logs: PathBuf,
+    /// `/var/lib/kubelet`: its file system is the node's.
+    pub root: PathBuf,
     pub pods: Pods,
-    /// Runs commands: `/run`.
     pub runtime: Runtime,
+    pub cgroups: Arc<Cgroups>,
+    pub streams: Streams,
 }
 
-/// Serves until the listener fails; the caller drops it to end it.
+struct Server {
+    parts: Parts,
+    access: Access,
+    samples: Arc<Samples>,
+}
+
+/// Serves until the listener fails; the caller drops it to end it. Connections that became streams go on.
 ///
 /// # Errors
-/// When the listener cannot be used at all.
-pub async fn serve(_listener: TcpListener, _tls: ServerTls, _parts: Parts) -> std::io::Result<()> {
-    std::future::pending().await
+/// When the listener cannot be used at all, or a CA certificate is none.
+pub async fn serve(listener: TcpListener, tls: ServerTls, parts: Parts) -> io::Result<()> {
+    let access = Access::new(&parts).map_err(io::Error::other)?;
+    connection::accept(listener, tls, Arc::new(Server { parts, access, samples: Arc::default() })).await
 }

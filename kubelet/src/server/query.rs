@@ -13,7 +13,11 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
     }
 
-    /// True unless missing, "", "0" or "false", as upstream reads booleans.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// True unless missing, "0" or "false", as upstream reads booleans.
     pub fn flag(&self, name: &str) -> bool {
         self.0.iter().any(|(known, value)| {
             known == name && !matches!(value.to_ascii_lowercase().as_str(), "false" | "0")

@@ -34,7 +34,9 @@ impl Network for Reviews {
         timeout: Duration,
     ) -> Later<'a, Result<Reply, RemoteError>> {
         Box::pin(async move {
-            let late = |_| RemoteError::Timeout(format!("Post {}: context deadline exceeded", api::quote(&remote.url)));
+            let late = |_| {
+                RemoteError::Timeout(format!("Post {}: context deadline exceeded", api::quote(&remote.url)))
+            };
             tokio::time::timeout(timeout, self.review(&remote.url, question)).await.map_err(late)?
         })
     }
