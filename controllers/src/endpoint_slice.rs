@@ -157,7 +157,26 @@ impl Controller {
                 endpoint.set(&["zone"], zone);
             }
         }
+        hint(&mut endpoint, service);
         endpoint
+    }
+}
+
+/// Says of a ready endpoint from where traffic should come, when the service wants it from near by.
+fn hint(endpoint: &mut Value, service: &Value) {
+    let near = match service.str_at(&["spec", "trafficDistribution"]) {
+        "PreferClose" | "PreferSameZone" => &[("zone", "forZones")] as &[(&str, &str)],
+        "PreferSameNode" => &[("zone", "forZones"), ("nodeName", "forNodes")],
+        _ => return,
+    };
+    if !endpoint.bool_at(&["conditions", "ready"]) {
+        return;
+    }
+    for (place, hints) in near {
+        let name = endpoint.str_at(&[place]).to_owned();
+        if !name.is_empty() {
+            endpoint.set(&["hints", hints], tree!([{"name": name}]));
+        }
     }
 }
 
@@ -287,6 +306,22 @@ mod tests {
     fn stored(mut slice: Value, uid: &str) -> Arc<Value> {
         slice.set(&["metadata", "uid"], uid);
         Arc::new(slice)
+    }
+
+    #[test]
+    fn ready_endpoints_of_services_that_want_it_have_hints() {
+        let mut endpoint = tree!({"conditions": {"ready": true}, "zone": "z", "nodeName": "n"});
+        let plain = endpoint.clone();
+        hint(&mut endpoint, &service());
+        assert_eq!(endpoint, plain);
+        let mut near = service();
+        near.set(&["spec", "trafficDistribution"], "PreferSameNode");
+        hint(&mut endpoint, &near);
+        let wanted = tree!({"forZones": [{"name": "z"}], "forNodes": [{"name": "n"}]});
+        assert_eq!(endpoint.get("hints"), Some(&wanted));
+        let mut unready = tree!({"conditions": {"ready": false}, "zone": "z"});
+        hint(&mut unready, &near);
+        assert!(unready.get("hints").is_none());
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use crate::{
     Context, Parts, api_service, authentication_trust, bootstrap_token, cluster_role_aggregation, cron_job,
-    custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoints, flow_control,
-    garbage_collector, horizontal_pod_autoscaler, identity, job, kubernetes_service, legacy_token, namespace,
-    node_ipam, node_lifecycle, persistent_volume_binder, pod_gc, replica_set, resource_quota, root_ca,
-    service_account, service_cidr, stateful_set, token_secret, ttl_after_finished, volume_protection,
+    custom_resource_definition, daemon_set, deployment, disruption, endpoint_slice, endpoint_slice_mirroring,
+    endpoints, ephemeral_volume, flow_control, garbage_collector, horizontal_pod_autoscaler, identity, job,
+    kubernetes_service, legacy_token, namespace, node_ipam, node_lifecycle, node_ttl,
+    persistent_volume_binder, pod_gc, replica_set, resource_quota, root_ca, service_account, service_cidr,
+    stateful_set, token_secret, ttl_after_finished, volume_expand, volume_protection,
 };
 use crate::{certificate_approving, certificate_cleaner, certificate_signing};
 
@@ -50,6 +51,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("ttl-after-finished-controller", ttl_after_finished::start),
     controller("node-controller", node_lifecycle::start),
     controller("node-controller", node_ipam::start),
+    controller("ttl-controller", node_ttl::start),
     controller("pod-garbage-collector", pod_gc::start),
     controller("certificate-controller", certificate_approving::start),
     controller("certificate-controller", certificate_signing::start),
@@ -57,11 +59,14 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("clusterrole-aggregation-controller", cluster_role_aggregation::start),
     controller("endpoint-controller", endpoints::start),
     controller("endpointslice-controller", endpoint_slice::start),
+    controller("endpointslicemirroring-controller", endpoint_slice_mirroring::start),
     controller("disruption-controller", disruption::start),
     controller("horizontal-pod-autoscaler", horizontal_pod_autoscaler::start),
     controller("resourcequota-controller", resource_quota::start),
     controller("service-cidrs-controller", service_cidr::start),
     controller("persistent-volume-binder", persistent_volume_binder::start),
+    controller("expand-controller", volume_expand::start),
+    controller("ephemeral-volume-controller", ephemeral_volume::start),
     controller("pvc-protection-controller", volume_protection::start_claims),
     controller("pv-protection-controller", volume_protection::start_volumes),
 ];

@@ -85,14 +85,15 @@ pub fn sort_for_deletion(pods: &mut [Arc<Value>]) {
 /// The names of the claims that a pod mounts.
 pub fn claims_of(pod: &Value) -> Vec<String> {
     let name = |volume: &Value| match volume.str_at(&["persistentVolumeClaim", "claimName"]) {
-        "" if volume.get("ephemeral").is_some() => {
-            let names = [pod.str_at(&["metadata", "name"]), volume.str_at(&["name"])];
-            Some(names.join("-"))
-        }
-        "" => None,
+        "" => volume.get("ephemeral").map(|_| ephemeral_claim(pod, volume)),
         name => Some(name.to_owned()),
     };
     pod.list_at(&["spec", "volumes"]).iter().filter_map(name).collect()
+}
+
+/// The name of the claim that is made for a volume of a pod and goes with it.
+pub fn ephemeral_claim(pod: &Value, volume: &Value) -> String {
+    format!("{}-{}", pod.str_at(&["metadata", "name"]), volume.str_at(&["name"]))
 }
 
 /// A pod from a template, not named yet.
