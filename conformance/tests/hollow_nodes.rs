@@ -51,7 +51,7 @@ fn a_pod_that_fits_nowhere_is_told_why_and_runs_once_there_is_room() {
     let told = kubectl.ok("get pod huge -o jsonpath={.status.conditions[0].message}");
     assert_eq!(
         told.trim(),
-        "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: \
+        "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: \
          3 Preemption is not helpful for scheduling."
     );
     for name in ["a", "b", "c"] {
