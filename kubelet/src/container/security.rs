@@ -87,7 +87,7 @@ pub fn context(
         run_as_group: number("runAsGroup").map(|value| Int64Value { value }),
         run_as_username,
         readonly_rootfs: own.bool_at(&["readOnlyRootFilesystem"]),
-        supplemental_groups: sandbox::supplemental_groups(of_pod),
+        supplemental_groups: sandbox::supplemental_groups(ctx, pod),
         supplemental_groups_policy: sandbox::supplemental_groups_policy(of_pod)?,
         no_new_privs: own.get("allowPrivilegeEscalation").and_then(Value::as_bool) == Some(false),
         masked_paths: if masked { MASKED_HERE.clone() } else { Vec::new() },

@@ -129,14 +129,14 @@ fn linux(ctx: &Context, pod: &Value) -> Result<cri::LinuxPodSandboxConfig, Strin
     let sysctls = pod.list_at(&["spec", "securityContext", "sysctls"]).iter();
     Ok(cri::LinuxPodSandboxConfig {
         cgroup_parent: ctx.cgroups.pod_parent(pod),
-        security_context: Some(security_context(pod)?),
+        security_context: Some(security_context(pod, supplemental_groups(ctx, pod))?),
         sysctls: sysctls.map(|s| (s.str_at(&["name"]).to_owned(), s.str_at(&["value"]).to_owned())).collect(),
         overhead: Some(resources::overhead(pod)),
         resources: Some(resources::of_pod(pod)),
     })
 }
 
-fn security_context(pod: &Value) -> Result<cri::LinuxSandboxSecurityContext, String> {
+fn security_context(pod: &Value, groups: Vec<i64>) -> Result<cri::LinuxSandboxSecurityContext, String> {
     let empty = Value::map();
     let own = pod.at(&["spec", "securityContext"]).unwrap_or(&empty);
     let privileged = |c: &Value| c.bool_at(&["securityContext", "privileged"]);
@@ -145,7 +145,7 @@ fn security_context(pod: &Value) -> Result<cri::LinuxSandboxSecurityContext, Str
         selinux_options: selinux_options(own),
         run_as_user: own.i64_at(&["runAsUser"]).map(|value| cri::Int64Value { value }),
         run_as_group: own.i64_at(&["runAsGroup"]).map(|value| cri::Int64Value { value }),
-        supplemental_groups: supplemental_groups(own),
+        supplemental_groups: groups,
         supplemental_groups_policy: supplemental_groups_policy(own)?,
         privileged: all_containers(pod).any(privileged),
         // The sandbox itself needs no more than the runtime's own profile, whatever its containers ask for.
@@ -166,10 +166,17 @@ pub fn selinux_options(security_context: &Value) -> Option<cri::SeLinuxOption> {
     })
 }
 
-/// The groups that the processes of a pod are in besides their own: `fsGroup` and `supplementalGroups`.
-pub fn supplemental_groups(security_context: &Value) -> Vec<i64> {
-    let listed = security_context.list_at(&["supplementalGroups"]).iter().filter_map(Value::as_i64);
-    security_context.i64_at(&["fsGroup"]).into_iter().chain(listed).collect()
+/// The groups that the processes of a pod are in besides their own: `fsGroup`, `supplementalGroups`, and those that its
+/// volumes ask for.
+pub fn supplemental_groups(ctx: &Context, pod: &Value) -> Vec<i64> {
+    let own = |field| pod.at(&["spec", "securityContext", field]);
+    let listed = own("supplementalGroups").and_then(Value::as_list).unwrap_or_default();
+    let mounted = ctx.volumes.mounted(pod.str_at(&["metadata", "uid"]));
+    let of_volumes = mounted.into_values().filter_map(|volume| volume.gid);
+    let mut groups: Vec<i64> = own("fsGroup").and_then(Value::as_i64).into_iter().collect();
+    groups.extend(listed.iter().filter_map(Value::as_i64));
+    groups.extend(of_volumes);
+    groups
 }
 
 /// Whether groups of the image's `/etc/group` count as well.
@@ -203,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_is_privileged_when_one_container_is_and_has_the_pods_groups() {
+    fn a_sandbox_is_privileged_when_one_container_is() {
         let pod = tree!({"spec": {
             "containers": [{"name": "a"}], "initContainers": [{"name": "i", "securityContext": {"privileged": true}}],
-            "securityContext": {"fsGroup": 7, "supplementalGroups": [8, 9], "runAsUser": 3}
+            "securityContext": {"runAsUser": 3}
         }});
-        let context = security_context(&pod).unwrap();
+        let context = security_context(&pod, vec![7, 8]).unwrap();
         assert!(context.privileged);
-        assert_eq!(context.supplemental_groups, [7, 8, 9]);
+        assert_eq!(context.supplemental_groups, [7, 8]);
         assert_eq!(context.run_as_user.unwrap().value, 3);
         assert_eq!(
             context.seccomp.unwrap().profile_type(),

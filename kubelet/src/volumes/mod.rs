@@ -1,26 +1,41 @@
 //! The volumes of the pods of this node: made before their containers, kept as the API says while they run, taken away
 //! after them.
 //!
-//! Everything is under `ROOT/pods/UID/volumes/kubernetes.io~TYPE/NAME`, as upstream has it. What is mounted is read
-//! from the kernel, so that volumes of an earlier process are found and taken away as well.
+//! Everything is under `ROOT/pods/UID/volumes/kubernetes.io~TYPE/NAME`, as upstream has it. `plan` says what each
+//! volume should be and makes it so. What is mounted is read from the kernel, so that volumes of an earlier process are
+//! found and taken away as well.
 
+mod atomic_writer;
+mod claims;
+mod empty_dir;
+mod host_path;
 mod mounted;
+mod nested;
 mod objects;
+mod ownership;
+mod payload;
+mod plan;
+mod tokens;
+mod trust_bundles;
+mod usage;
 
 pub use mounted::{is_mounted, mounts_under, unmount_under};
 pub use objects::{Kind, Missing, Objects, data};
 
 use crate::Settings;
-use crate::container::fields::NodeObject;
+use crate::container::{clean_sub_paths, fields::NodeObject, pod_dir};
 use api::Value;
 use client::Client;
 use parking_lot::Mutex;
+use plan::Place;
 use std::collections::HashMap;
-use std::fmt;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::{fmt, fs, io};
+use stdx::Time;
+use tokens::Tokens;
+use tokio::task::AbortHandle;
 
 /// A volume of a pod as its containers get it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +45,8 @@ pub struct Mounted {
     /// The block device, of volumes in block mode.
     pub device: Option<PathBuf>,
     pub read_only: bool,
+    /// A group that the pod's processes should be in to use it.
+    pub gid: Option<i64>,
 }
 
 /// Volumes that cannot be set up: what an event with the reason `FailedMount` says of each.
@@ -46,6 +63,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Called with the uid of a pod that should be looked at.
+pub type Wake = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// The volumes of all pods of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Volumes(Arc<Inner>);
@@ -55,20 +75,42 @@ struct Inner {
     client: Client,
     node: NodeObject,
     objects: Objects,
-    pods: Mutex<HashMap<String, HashMap<String, Mounted>>>,
+    tokens: Tokens,
+    pods: Mutex<HashMap<String, Arc<OfPod>>>,
+}
+
+/// What was done for one pod.
+#[derive(Default)]
+struct OfPod {
+    /// Held while something is done.
+    turn: tokio::sync::Mutex<()>,
+    /// As it was seen last.
+    pod: Mutex<Arc<Value>>,
+    /// The volumes that are set up, with the fingerprint of what they should be.
+    volumes: Mutex<HashMap<String, (u64, Mounted)>>,
+    /// Sleeps until something is to be renewed.
+    renewal: Mutex<Option<AbortHandle>>,
 }
 
 impl Volumes {
-    /// `wake` is called with the uid of a pod that should be looked at: an object that it refers to has changed.
-    /// Must be called within a tokio runtime.
-    pub fn new(
-        settings: Arc<Settings>,
-        client: Client,
-        node: NodeObject,
-        wake: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Self {
-        let objects = Objects::new(client.clone(), wake);
-        Volumes(Arc::new(Inner { settings, client, node, objects, pods: Mutex::default() }))
+    /// `wake` is called with the uid of a pod when an object that it refers to has changed; its volumes have been
+    /// brought up to date by then. Must be called within a tokio runtime.
+    pub fn new(settings: Arc<Settings>, client: Client, node: NodeObject, wake: Wake) -> Self {
+        let tokens = Tokens::new(client.clone(), settings.clock.clone(), settings.ids.clone());
+        Volumes(Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let inner = inner.clone();
+            let on_change = move |uid: &str| {
+                let (inner, wake, uid) = (inner.clone(), wake.clone(), uid.to_owned());
+                tokio::spawn(async move {
+                    if let Some(inner) = inner.upgrade() {
+                        Volumes(inner).refresh(&uid).await;
+                    }
+                    wake(&uid);
+                });
+            };
+            let objects = Objects::new(client.clone(), Arc::new(on_change));
+            Inner { settings, client, node, objects, tokens, pods: Mutex::default() }
+        }))
     }
 
     /// The ConfigMaps and Secrets of pods.
@@ -83,13 +125,88 @@ impl Volumes {
     /// When a volume cannot be set up; those that can are.
     pub async fn set_up(&self, pod: &Arc<Value>) -> Result<(), Fault> {
         let uid = pod.str_at(&["metadata", "uid"]);
-        self.0.pods.lock().entry(uid.to_owned()).or_default();
-        Ok(())
+        let of_pod = self.0.pods.lock().entry(uid.to_owned()).or_default().clone();
+        let _turn = of_pod.turn.lock().await;
+        of_pod.pod.lock().clone_from(pod);
+        let (planned, again) = plan::plan(&self.0, pod).await;
+        let (mut todo, mut messages) = (Vec::new(), Vec::new());
+        for found in planned {
+            match found {
+                Ok(wanted) => {
+                    let print = wanted.fingerprint();
+                    let done =
+                        of_pod.volumes.lock().get(&wanted.name).is_some_and(|(known, _)| *known == print);
+                    if !done {
+                        todo.push((print, wanted));
+                    }
+                }
+                Err(message) => messages.push(message),
+            }
+        }
+        if !todo.is_empty() {
+            messages.extend(self.make(pod, &of_pod, todo).await);
+        }
+        self.renew_at(uid, &of_pod, again);
+        if messages.is_empty() { Ok(()) } else { Err(Fault { messages }) }
+    }
+
+    /// Makes volumes, off the threads that must not wait; what went wrong.
+    async fn make(
+        &self,
+        pod: &Arc<Value>,
+        of_pod: &Arc<OfPod>,
+        todo: Vec<(u64, plan::Wanted)>,
+    ) -> Vec<String> {
+        let (inner, pod, of_pod) = (self.0.clone(), pod.clone(), of_pod.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let dir = pod_dir(&inner.settings, pod.str_at(&["metadata", "uid"]));
+            let place = Place { inner: &inner, pod: &pod, dir: &dir };
+            let one = |(print, wanted): (u64, plan::Wanted)| match place.set_up(&wanted) {
+                Ok(mounted) => {
+                    of_pod.volumes.lock().insert(wanted.name, (print, mounted));
+                    None
+                }
+                Err(message) => Some(message),
+            };
+            todo.into_iter().filter_map(one).collect()
+        });
+        made.await.unwrap_or_else(|why| vec![why.to_string()])
+    }
+
+    /// Brings the volumes of a pod up to date, if it has any.
+    async fn refresh(&self, uid: &str) {
+        let Some(of_pod) = self.0.pods.lock().get(uid).cloned() else { return };
+        let pod = of_pod.pod.lock().clone();
+        if pod.is_null() {
+            return;
+        }
+        if let Err(fault) = self.set_up(&pod).await {
+            tracing::warn!(uid, %fault, "volumes stay as they were");
+        }
+    }
+
+    fn renew_at(&self, uid: &str, of_pod: &OfPod, at: Option<Time>) {
+        let sleeping = at.map(|at| {
+            let (inner, uid) = (Arc::downgrade(&self.0), uid.to_owned());
+            let pause = at.since(self.0.settings.clock.now());
+            let renewal = async move {
+                tokio::time::sleep(pause).await;
+                let Some(inner) = inner.upgrade() else { return };
+                // In a task of its own: this one ends when the next renewal is known.
+                tokio::spawn(async move { Volumes(inner).refresh(&uid).await });
+            };
+            tokio::spawn(renewal).abort_handle()
+        });
+        if let Some(before) = std::mem::replace(&mut *of_pod.renewal.lock(), sleeping) {
+            before.abort();
+        }
     }
 
     /// The volumes of a pod that are set up, by name.
     pub fn mounted(&self, uid: &str) -> HashMap<String, Mounted> {
-        self.0.pods.lock().get(uid).cloned().unwrap_or_default()
+        let of_pod = self.0.pods.lock().get(uid).cloned().unwrap_or_default();
+        let volumes = of_pod.volumes.lock();
+        volumes.iter().map(|(name, (_, mounted))| (name.clone(), mounted.clone())).collect()
     }
 
     /// Takes away all that was set up for a pod, by this process or an earlier one, and its folder. Its containers are
@@ -98,14 +215,20 @@ impl Volumes {
     /// # Errors
     /// When something is still mounted or cannot be removed.
     pub async fn tear_down(&self, uid: &str) -> io::Result<()> {
-        self.0.pods.lock().remove(uid);
+        let of_pod = self.0.pods.lock().remove(uid).unwrap_or_default();
+        let _turn = of_pod.turn.lock().await;
+        if let Some(renewal) = of_pod.renewal.lock().take() {
+            renewal.abort();
+        }
         self.0.objects.forget(uid);
-        Ok(())
+        self.0.tokens.forget(uid);
+        let dir = pod_dir(&self.0.settings, uid);
+        tokio::task::spawn_blocking(move || remove(&dir)).await.map_err(io::Error::other)?
     }
 
     /// The uids of pods that have a folder here.
     pub fn pods_on_disk(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.settings.root.join("pods")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.0.settings.root.join("pods")).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
@@ -117,6 +240,21 @@ impl Volumes {
             }
         }
     }
+
+    /// The first `emptyDir` of a pod that holds more than its `sizeLimit`: what the eviction says.
+    pub fn over_limit(&self, pod: &Value) -> Option<String> {
+        usage::over_limit(pod, &self.mounted(pod.str_at(&["metadata", "uid"])))
+    }
+}
+
+/// Removes a pod's folder. Nothing that is mounted there is touched: it is unmounted first, or all stays.
+fn remove(dir: &Path) -> io::Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    clean_sub_paths(dir)?;
+    unmount_under(dir)?;
+    fs::remove_dir_all(dir)
 }
 
 /// Sets the permission bits of a file or folder.
@@ -124,5 +262,5 @@ impl Volumes {
 /// # Errors
 /// When the kernel refuses.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
