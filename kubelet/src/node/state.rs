@@ -17,10 +17,10 @@ pub struct RuntimeState {
     /// `containerd://1.6.20`.
     pub version: String,
     /// When it last said that it is ready.
-    ready_at: Option<Time>,
+    pub(super) ready_at: Option<Time>,
     /// Why it is not, when it says so.
-    not_ready: Option<String>,
-    network_not_ready: Option<String>,
+    pub(super) not_ready: Option<String>,
+    pub(super) network_not_ready: Option<String>,
     /// Name, recursive read-only mounts, user namespaces; by name.
     pub handlers: Vec<(String, bool, bool)>,
     /// Whether it knows policies for supplemental groups; nothing when it does not say.

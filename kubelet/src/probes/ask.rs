@@ -38,14 +38,20 @@ impl Unasked {
     }
 }
 
+/// Who asks containers.
+pub trait Ask: Send + Sync + 'static {
+    /// Whether the answer of the container of that name and id was good; nothing when it could not be asked.
+    fn ask(&self, kind: Kind, seen: &Seen, name: &str, id: &str)
+    -> impl Future<Output = Option<bool>> + Send;
+}
+
 pub struct Asker {
     pub runtime: Runtime,
     pub tell: Tell,
 }
 
-impl Asker {
-    /// Whether the answer was good; nothing when the container could not be asked.
-    pub async fn ask(&self, kind: Kind, seen: &Seen, name: &str, id: &str) -> Option<bool> {
+impl Ask for Asker {
+    async fn ask(&self, kind: Kind, seen: &Seen, name: &str, id: &str) -> Option<bool> {
         let (_, container) = spec::container(&seen.pod, name)?;
         let probe = kind.of(container)?;
         let mut answer = self.ask_once(probe, seen, container, id).await;
@@ -73,7 +79,9 @@ impl Asker {
             }
         }
     }
+}
 
+impl Asker {
     async fn ask_once(
         &self,
         probe: &Value,

@@ -13,6 +13,11 @@ mod results;
 mod tcp;
 mod turn;
 
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+mod tests;
+
 pub use ask::Tell;
 pub use http::Get;
 pub use results::Results;
@@ -110,7 +115,7 @@ impl Probes {
         }
     }
 
-    fn turns(&self, container: &str, kind: Kind, seen: watch::Receiver<Arc<Seen>>) -> Turns {
+    fn turns(&self, container: &str, kind: Kind, seen: watch::Receiver<Arc<Seen>>) -> Turns<Asker> {
         let shared = &self.shared;
         Turns {
             container: container.to_owned(),

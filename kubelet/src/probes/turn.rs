@@ -3,7 +3,7 @@
 //! Turns stand on a grid that begins when the pod is first followed, one each period, as upstream's do; only readiness
 //! is asked at once when it may be. A probe sleeps while there is nothing to ask.
 
-use super::ask::Asker;
+use super::ask::Ask;
 use super::judge::{Judge, Kind, Pace, container_id, state_of};
 use super::results::{Table, ran_before};
 use crate::pod::spec;
@@ -30,11 +30,11 @@ impl Seen {
     }
 }
 
-pub struct Turns {
+pub struct Turns<A> {
     pub container: String,
     pub kind: Kind,
     pub seen: watch::Receiver<Arc<Seen>>,
-    pub asker: Arc<Asker>,
+    pub asker: Arc<A>,
     pub table: Arc<Table>,
     pub clock: Clock,
     /// When the kubelet started, by both clocks.
@@ -64,7 +64,7 @@ enum Step {
     Over,
 }
 
-impl Turns {
+impl<A: Ask> Turns<A> {
     /// Probes until the container is through for good, or the pod is forgotten.
     pub async fn run(mut self) {
         let seen = self.seen.borrow_and_update().clone();
@@ -167,7 +167,14 @@ impl Turns {
                 _ => on_grid(place.due, pace.period, now + early),
             };
         }
-        if place.due > now { Step::At(place.due) } else { Step::Ask }
+        if place.due > now {
+            return Step::At(place.due);
+        }
+        if self.kind == Kind::Readiness {
+            // Its grid begins anew with an answer that could not be had before.
+            place.due = now;
+        }
+        Step::Ask
     }
 
     async fn ask(&self, seen: &Seen, pace: &Pace, place: &mut Place) {
