@@ -18,7 +18,6 @@ use crate::figures::Figures;
 use crate::objects;
 use crate::server::Server;
 
-const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
 /// How long nothing may be bound before the round has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -35,8 +34,8 @@ pub async fn run(args: &Args, server: &mut Server, round: usize) -> Result<Figur
     let version = list["metadata"]["resourceVersion"].as_str().context("a list has no version")?;
     let path = format!("{collection}?watch=true&resourceVersion={version}&fieldSelector=spec.nodeName%21%3D");
     let mut watcher = server.dialer.dial().await?;
-    let watch = Call { accept: METADATA, ..Call::get(path) };
-    let events = watcher.open(&server.dialer, &watch).await?.into_body();
+    // The form that the server's own parts watch in, so that it is encoded once for all.
+    let events = watcher.open(&server.dialer, &Call::get(path)).await?.into_body();
     let sent: Sent = Arc::new(Mutex::new(vec![None; args.requests]));
     let prefix = format!("\"name\":\"bound-{round}-");
     let follower = tokio::spawn(follow(events, prefix, sent.clone()));
