@@ -89,7 +89,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let shared = controllers::start(parts, &connect, &settings);
     if parts == Parts::All {
         components(&connect, &shared, &settings.clock, scheduling, flags.hollow_nodes);
-        node(&connect, flags, data_dir, settings.clock.clone());
+        node(&connect, flags, data_dir, settings.clock.clone(), pki);
     }
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -182,11 +182,13 @@ fn components(
 }
 
 /// Makes this machine a node, beside what is served: that does not wait for containers.
-fn node(connect: &controllers::Connect, flags: &Cluster, data_dir: &Path, clock: Clock) {
+fn node(connect: &controllers::Connect, flags: &Cluster, data_dir: &Path, clock: Clock, pki: &Pki) {
     let Some(node) = flags.node.clone() else { return };
+    let client_cas = vec![pki.ca.certificate_der().to_vec()];
+    let trust = crate::node::Trust { authority: pki.ca.clone(), client_cas };
     let (client, data_dir) = (connect(&format!("system:node:{}", node.name())), data_dir.to_owned());
     tokio::spawn(async move {
-        if let Err(error) = crate::node::start(&node, &data_dir, client, clock).await {
+        if let Err(error) = crate::node::start(&node, &data_dir, client, clock, trust).await {
             tracing::error!("no node on this machine: {error:#}");
         }
     });

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub struct Kubelet {
     pub pods: Pods,
     pub runtime: Runtime,
+    pub(crate) parts: Arc<Parts>,
 }
 
 /// Starts a kubelet; `client` has the identity of the node.
@@ -34,8 +35,8 @@ pub async fn start(settings: Settings, client: Client) -> std::io::Result<Kubele
     let runtime = Runtime::new(&settings.containerd);
     let (pods, starts) = Pods::new();
     let parts = Arc::new(parts(&settings, &client, &runtime, &pods)?);
-    tokio::spawn(run(parts, client, starts));
-    Ok(Kubelet { pods, runtime })
+    tokio::spawn(run(parts.clone(), client, starts));
+    Ok(Kubelet { pods, runtime, parts })
 }
 
 fn parts(

@@ -26,6 +26,7 @@ pub mod termination;
 pub mod volumes;
 
 pub use kubelet::{Kubelet, start};
+pub use node::address;
 pub use pods::{Pods, Source};
 pub use runtime::{Runtime, cri};
 pub use settings::{MAX_PODS, Settings};

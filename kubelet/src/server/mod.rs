@@ -3,6 +3,7 @@
 
 mod access;
 mod attributes;
+mod configuration;
 mod connection;
 mod container_logs;
 mod machine_logs;
@@ -21,7 +22,7 @@ mod tests;
 
 use crate::cgroups::Cgroups;
 use crate::streams::Streams;
-use crate::{Pods, Runtime};
+use crate::{Kubelet, Pods, Runtime};
 use access::Access;
 use api::Value;
 use certs::ServerTls;
@@ -51,6 +52,36 @@ pub struct Parts {
     pub runtime: Runtime,
     pub cgroups: Arc<Cgroups>,
     pub streams: Streams,
+}
+
+impl Kubelet {
+    /// Serves the node's clients, as `serve`. `client_cas` sign their certificates (DER).
+    ///
+    /// # Errors
+    /// As those of `serve`.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: ServerTls,
+        client_cas: Vec<Vec<u8>>,
+    ) -> io::Result<()> {
+        let (parts, settings) = (&self.parts, &self.parts.settings);
+        let folder = settings.root.join("streams");
+        let parts = Parts {
+            node_name: settings.node_name.clone(),
+            client: parts.client.clone(),
+            client_cas,
+            clock: settings.clock.clone(),
+            configuration: configuration::of(settings),
+            machine_logs: "/var/log".into(),
+            root: settings.root.clone(),
+            pods: self.pods.clone(),
+            runtime: self.runtime.clone(),
+            cgroups: parts.context.cgroups.clone(),
+            streams: Streams::new(self.runtime.clone(), &folder, settings.ids.clone()),
+        };
+        serve(listener, tls, parts).await
+    }
 }
 
 struct Server {
