@@ -1,22 +1,13 @@
 //! How a container says whose it is and what the kubelet must know of it after a restart.
 
+use crate::runtime::labels as of;
 use crate::sandbox;
 use api::{Value, json};
 use std::collections::HashMap;
 
-pub const CONTAINER_NAME: &str = "io.kubernetes.container.name";
-pub const HASH: &str = "io.kubernetes.container.hash";
-pub const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
-const TERMINATION_MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
-const TERMINATION_MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
-const PRE_STOP: &str = "io.kubernetes.container.preStopHandler";
-const PORTS: &str = "io.kubernetes.container.ports";
-const DELETION_GRACE: &str = "io.kubernetes.pod.deletionGracePeriod";
-const TERMINATION_GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
-
 /// Whose a container is.
 pub fn labels(pod: &Value, container: &Value) -> HashMap<String, String> {
-    let name = (CONTAINER_NAME.to_owned(), container.str_at(&["name"]).to_owned());
+    let name = (of::CONTAINER_NAME.to_owned(), container.str_at(&["name"]).to_owned());
     sandbox::pod_labels(pod).chain([name]).collect()
 }
 
@@ -26,14 +17,14 @@ pub fn annotations(pod: &Value, container: &Value, attempt: u32) -> HashMap<Stri
     let number = |path: &[&str]| pod.i64_at(path).map(|n| n.to_string());
     let tree = |path: &[&str]| container.at(path).filter(|v| !v.is_empty()).map(json::to_string);
     let pairs = [
-        (HASH, Some(format!("{:x}", hash(container)))),
-        (RESTART_COUNT, Some(attempt.to_string())),
-        (TERMINATION_MESSAGE_PATH, Some(text("terminationMessagePath"))),
-        (TERMINATION_MESSAGE_POLICY, Some(text("terminationMessagePolicy"))),
-        (DELETION_GRACE, number(&["metadata", "deletionGracePeriodSeconds"])),
-        (TERMINATION_GRACE, number(&["spec", "terminationGracePeriodSeconds"])),
-        (PRE_STOP, tree(&["lifecycle", "preStop"])),
-        (PORTS, tree(&["ports"])),
+        (of::HASH, Some(format!("{:x}", hash(container)))),
+        (of::RESTART_COUNT, Some(attempt.to_string())),
+        (of::MESSAGE_PATH, Some(text("terminationMessagePath"))),
+        (of::MESSAGE_POLICY, Some(text("terminationMessagePolicy"))),
+        (of::POD_DELETION_GRACE, number(&["metadata", "deletionGracePeriodSeconds"])),
+        (of::POD_TERMINATION_GRACE, number(&["spec", "terminationGracePeriodSeconds"])),
+        (of::PRE_STOP, tree(&["lifecycle", "preStop"])),
+        (of::PORTS, tree(&["ports"])),
     ];
     pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
@@ -71,10 +62,10 @@ mod tests {
         let container = tree!({"name": "c", "image": "i", "terminationMessagePath": "/dev/termination-log",
             "lifecycle": {"preStop": {"exec": {"command": ["x"]}}}, "ports": [{"containerPort": 80}]});
         let annotations = annotations(&pod, &container, 3);
-        assert_eq!(annotations[RESTART_COUNT], "3");
-        assert_eq!(annotations[TERMINATION_GRACE], "30");
-        assert_eq!(annotations[PRE_STOP], r#"{"exec":{"command":["x"]}}"#);
-        assert_eq!(annotations[PORTS], r#"[{"containerPort":80}]"#);
-        assert!(!annotations.contains_key(DELETION_GRACE));
+        assert_eq!(annotations[of::RESTART_COUNT], "3");
+        assert_eq!(annotations[of::POD_TERMINATION_GRACE], "30");
+        assert_eq!(annotations[of::PRE_STOP], r#"{"exec":{"command":["x"]}}"#);
+        assert_eq!(annotations[of::PORTS], r#"[{"containerPort":80}]"#);
+        assert!(!annotations.contains_key(of::POD_DELETION_GRACE));
     }
 }

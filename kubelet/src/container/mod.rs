@@ -19,7 +19,7 @@ mod sub_path;
 pub mod fixture;
 
 pub use expand::expand;
-pub use labels::{CONTAINER_NAME, HASH, RESTART_COUNT, hash};
+pub use labels::hash;
 pub use sub_path::clean as clean_sub_paths;
 
 pub use crate::pod::Wait;

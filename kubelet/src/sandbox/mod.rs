@@ -13,14 +13,10 @@ pub use namespaces::{is_host_network, options, runtime_handler};
 
 use crate::container::{Context, Wait, all_containers};
 use crate::cri;
+use crate::runtime::labels::{POD_NAME, POD_NAMESPACE, POD_UID};
 use api::Value;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-
-/// Labels by which sandboxes and containers say whose they are.
-pub const POD_NAME: &str = "io.kubernetes.pod.name";
-pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
-pub const POD_UID: &str = "io.kubernetes.pod.uid";
 
 /// The reason of a pod whose sandbox cannot be made.
 pub const CREATE_POD_SANDBOX: &str = "CreatePodSandboxError";

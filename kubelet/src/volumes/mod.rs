@@ -35,6 +35,7 @@ use std::sync::{Arc, Weak};
 use std::{fmt, fs, io};
 use stdx::Time;
 use tokens::Tokens;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::AbortHandle;
 
 /// A volume of a pod as its containers get it.
@@ -83,7 +84,7 @@ struct Inner {
 #[derive(Default)]
 struct OfPod {
     /// Held while something is done.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// As it was seen last.
     pod: Mutex<Arc<Value>>,
     /// The volumes that are set up, with the fingerprint of what they should be.
@@ -126,7 +127,7 @@ impl Volumes {
     pub async fn set_up(&self, pod: &Arc<Value>) -> Result<(), Fault> {
         let uid = pod.str_at(&["metadata", "uid"]);
         let of_pod = self.0.pods.lock().entry(uid.to_owned()).or_default().clone();
-        let _turn = of_pod.turn.lock().await;
+        let turn = of_pod.turn.clone().lock_owned().await;
         of_pod.pod.lock().clone_from(pod);
         let (planned, again) = plan::plan(&self.0, pod).await;
         let (mut todo, mut messages) = (Vec::new(), Vec::new());
@@ -144,18 +145,20 @@ impl Volumes {
             }
         }
         if !todo.is_empty() {
-            messages.extend(self.make(pod, &of_pod, todo).await);
+            messages.extend(self.make(pod, &of_pod, todo, turn).await);
         }
         self.renew_at(uid, &of_pod, again);
         if messages.is_empty() { Ok(()) } else { Err(Fault { messages }) }
     }
 
-    /// Makes volumes, off the threads that must not wait; what went wrong.
+    /// Makes volumes, off the threads that must not wait; what went wrong. The turn ends with the work, also when nobody
+    /// waits for it any more.
     async fn make(
         &self,
         pod: &Arc<Value>,
         of_pod: &Arc<OfPod>,
         todo: Vec<(u64, plan::Wanted)>,
+        turn: OwnedMutexGuard<()>,
     ) -> Vec<String> {
         let (inner, pod, of_pod) = (self.0.clone(), pod.clone(), of_pod.clone());
         let made = tokio::task::spawn_blocking(move || {
@@ -168,7 +171,9 @@ impl Volumes {
                 }
                 Err(message) => Some(message),
             };
-            todo.into_iter().filter_map(one).collect()
+            let faults = todo.into_iter().filter_map(one).collect();
+            drop(turn);
+            faults
         });
         made.await.unwrap_or_else(|why| vec![why.to_string()])
     }
