@@ -19,12 +19,12 @@ pub struct KubeletClient {
     /// PEM key of that certificate
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_key: Option<PathBuf>,
-    /// Which addresses of nodes are used, the first first
+    /// Which addresses of nodes are used, the first first; kubeadm's order, as names of nodes need not resolve
     #[arg(
         long,
         value_name = "TYPE,…",
         value_delimiter = ',',
-        default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"
+        default_value = "InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS"
     )]
     pub kubelet_preferred_address_types: Vec<String>,
     /// How long the server waits for what it asks of a kubelet for itself
