@@ -3,8 +3,10 @@
 use crate::cgroups::Cgroups;
 use crate::container::Context;
 use crate::container::fields::NodeObject;
+use crate::garbage::Garbage;
 use crate::hooks::Hooks;
 use crate::images::Images;
+use crate::logs;
 use crate::node::{self, Node};
 use crate::pod::{Admitted, Parts, Worker, spec};
 use crate::pods::{self, Pods, Start};
@@ -90,14 +92,18 @@ fn parts(
 async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>) {
     let informer = pods::follow(&parts.pods, client, &parts.settings.node_name);
     informer.synced().await;
-    tokio::spawn(listen(parts.clone()));
+    let garbage = Garbage::new(parts.runtime.clone(), &parts.pods, &parts.settings);
+    tokio::spawn(garbage.clone().run());
+    let (log_root, clock) = (parts.settings.log_root.clone(), parts.settings.clock.clone());
+    tokio::spawn(logs::rotate(parts.runtime.clone(), log_root, logs::LIMITS, clock));
+    tokio::spawn(listen(parts.clone(), garbage));
     while let Some(start) = starts.recv().await {
         tokio::spawn(Worker::run(parts.clone(), start));
     }
 }
 
 /// Tells workers what happens to their containers, and looks for pods that nobody wants any more.
-async fn listen(parts: Arc<Parts>) {
+async fn listen(parts: Arc<Parts>, garbage: Garbage) {
     let told = parts.clone();
     let tell = move |happened| match happened {
         Happened::Listening => {
@@ -105,8 +111,12 @@ async fn listen(parts: Arc<Parts>) {
             told.node.look();
             tokio::spawn(adopt(told.clone()));
         }
-        Happened::Exited(id) if told.pods.exited(&id) => {}
-        Happened::Exited(id) => drop(tokio::spawn(find_owner(told.clone(), id))),
+        Happened::Exited(id) => {
+            garbage.wake();
+            if !told.pods.exited(&id) {
+                tokio::spawn(find_owner(told.clone(), id));
+            }
+        }
     };
     events::follow(parts.runtime.clone(), tell).await;
 }

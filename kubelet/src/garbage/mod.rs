@@ -8,7 +8,9 @@ mod plan;
 
 pub use plan::Fate;
 
-use crate::runtime::{Runtime, cri};
+use crate::pod::spec;
+use crate::runtime::cri;
+use crate::{Pods, Runtime, Settings};
 use plan::{Plan, plan};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +26,8 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// While there was nothing to look at.
 const IDLE_PERIOD: Duration = Duration::from_secs(600);
 
-/// Says what is to become of what a pod, by uid, has left. Nothing while the pods are not known yet.
-pub type FateOf = Arc<dyn Fn(&str) -> Option<Fate> + Send + Sync>;
+/// Says what is to become of what a pod, by uid, has left.
+pub type FateOf = Arc<dyn Fn(&str) -> Fate + Send + Sync>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -38,8 +40,15 @@ pub struct Garbage {
 }
 
 impl Garbage {
-    pub fn new(runtime: Runtime, log_root: PathBuf, clock: Clock, fate_of: FateOf) -> Self {
-        Garbage { runtime, log_root, clock, fate_of, woken: Arc::new(Notify::new()) }
+    /// All pods must be known already.
+    pub fn new(runtime: Runtime, pods: &Pods, settings: &Settings) -> Self {
+        let (log_root, clock, pods) = (settings.log_root.clone(), settings.clock.clone(), pods.clone());
+        let fate_of = move |uid: &str| match pods.status(uid) {
+            _ if !pods.has(uid) => Fate::Gone,
+            Some(status) if spec::is_terminal(status.str_at(&["phase"])) => Fate::Ended,
+            _ => Fate::Stays,
+        };
+        Garbage { runtime, log_root, clock, fate_of: Arc::new(fate_of), woken: Arc::new(Notify::new()) }
     }
 
     /// To be called when a container ended or a pod went.
@@ -74,7 +83,7 @@ impl Garbage {
         let mut calls = self.runtime.containers();
         let containers = calls.list_containers(cri::ListContainersRequest::default()).await?.into_inner();
         let sandboxes = calls.list_pod_sandbox(cri::ListPodSandboxRequest::default()).await?.into_inner();
-        let fate_of = |uid: &str| match (self.fate_of)(uid).unwrap_or(Fate::Stays) {
+        let fate_of = |uid: &str| match (self.fate_of)(uid) {
             Fate::Ended if unused => Fate::Gone,
             fate => fate,
         };
@@ -108,7 +117,7 @@ impl Garbage {
     /// True when logs stay.
     async fn clear_logs(&self) -> bool {
         let (root, fate_of) = (self.log_root.clone(), self.fate_of.clone());
-        let work = move || logs::clear(&root, |uid| fate_of(uid) == Some(Fate::Gone));
+        let work = move || logs::clear(&root, |uid| fate_of(uid) == Fate::Gone);
         tokio::task::spawn_blocking(work).await.unwrap_or(true)
     }
 }
