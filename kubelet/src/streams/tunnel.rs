@@ -1,6 +1,6 @@
 //! Bytes in the messages of a WebSocket: what the SPDY of port-forward is carried in since its clients speak WebSocket.
 
-use super::websocket::socket;
+use super::websocket::{normal_end, socket};
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -24,7 +24,7 @@ where
             }
             buffer.reserve(BUFFER);
         }
-        let _ = sink.close().await;
+        let _ = sink.send(Message::Close(Some(normal_end()))).await;
     });
     tokio::spawn(async move {
         while let Some(Ok(message)) = stream.next().await {

@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
@@ -175,13 +176,18 @@ async fn write<T>(
                 return;
             }
         }
-        let _ = sink.close().await;
+        let _ = sink.send(Message::Close(Some(normal_end()))).await;
     };
     tokio::select! {
         () = messages => {}
         () = gone.cancelled() => {}
     }
     state.closing.cancel();
+}
+
+/// Without a code clients take the end for a fault.
+pub fn normal_end() -> CloseFrame {
+    CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }
 }
 
 fn message(channel: u8, data: &[u8], form: Form) -> Message {

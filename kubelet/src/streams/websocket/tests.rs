@@ -57,17 +57,20 @@ async fn an_end_of_no_channel_ends_the_connection() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_is_written_before_the_connection_closes() {
     let (mut client, mut channels) = client(Form::default(), &SHELL).await;
     let outlet = channels.channels[1].outlet.take().unwrap();
     let writing = tokio::spawn(async move { outlet.send(Bytes::from(vec![5; 200_000])).await });
     drop(std::mem::take(&mut channels.channels));
     let mut got = 0;
-    while let Some(Ok(Message::Binary(piece))) = client.next().await {
-        got += piece.len() - 1;
-    }
-    assert_eq!(got, 200_000);
+    let last = loop {
+        match client.next().await.unwrap().unwrap() {
+            Message::Binary(piece) => got += piece.len() - 1,
+            last => break last,
+        }
+    };
+    assert_eq!((got, last), (200_000, Message::Close(Some(normal_end()))));
     writing.await.unwrap().unwrap();
     channels.gone.cancelled().await;
 }
