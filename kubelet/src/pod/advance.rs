@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 const FAILED: &str = "Failed";
 /// The least time that a container gets to stop, in seconds.
-const LEAST_GRACE: u64 = 2;
+const LEAST_GRACE: u64 = 1;
 
 /// One advance.
 pub struct Advance {

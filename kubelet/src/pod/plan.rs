@@ -6,6 +6,7 @@ use super::back_off::BackOff;
 use super::init::{self, Init};
 use super::observed::{container_name, has_exited, is_running, label};
 use super::spec::{self, List, name_of};
+use crate::container::hash;
 use crate::cri;
 use crate::runtime::labels;
 use api::Value;
@@ -240,7 +241,7 @@ fn reason_to_kill(
 
 /// Whether a container was started from another image than its spec says now.
 pub fn is_changed(container: &Value, status: &cri::ContainerStatus) -> bool {
-    label(&status.annotations, labels::HASH) != labels::container_hash(container)
+    label(&status.annotations, labels::HASH) != format!("{:x}", hash(container))
 }
 
 pub fn kill_lost(lost: &cri::ContainerStatus, what: &str) -> Kill {
@@ -298,7 +299,7 @@ pub fn ended(seen: &Observed, restarting: &HashMap<String, String>, name: &str) 
 }
 
 pub fn back_off_key(container: &Value) -> String {
-    format!("{} {}", name_of(container), labels::container_hash(container))
+    format!("{} {:x}", name_of(container), hash(container))
 }
 
 /// A moment as CRI has it.

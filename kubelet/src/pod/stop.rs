@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Every container gets this long, in seconds.
-const LEAST_GRACE: u64 = 2;
+const LEAST_GRACE: u64 = 1;
 
 /// One container to stop.
 pub struct Stop {
