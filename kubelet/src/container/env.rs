@@ -2,7 +2,7 @@
 //! those that tell of services where nothing else has the name.
 
 use super::{ContainerFacts, Context, env_file, expand, fields, services};
-use crate::volumes::{Kind, Missing, data};
+use crate::volumes::{Kind, Missing, texts};
 use api::Value;
 
 /// Names and values; each name once.
@@ -76,11 +76,7 @@ impl Source<'_> {
     async fn object(&self, kind: Kind, reference: &Value) -> Result<Option<Vec<(String, String)>>, String> {
         let (uid, namespace) = (self.meta("uid"), self.meta("namespace"));
         match self.ctx.volumes.objects().get(kind, uid, namespace, reference.str_at(&["name"])).await {
-            Ok(object) => {
-                let text =
-                    |(key, bytes): (String, Vec<u8>)| (key, String::from_utf8_lossy(&bytes).into_owned());
-                Ok(Some(data(kind, &object).into_iter().map(text).collect()))
-            }
+            Ok(object) => Ok(Some(texts(kind, &object))),
             Err(Missing::Absent(_)) if reference.bool_at(&["optional"]) => Ok(None),
             Err(missing) => Err(missing.to_string()),
         }

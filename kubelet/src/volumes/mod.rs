@@ -20,7 +20,7 @@ mod trust_bundles;
 mod usage;
 
 pub use mounted::{is_mounted, mounts_under, unmount_under};
-pub use objects::{Kind, Missing, Objects, data};
+pub use objects::{Kind, Missing, Objects, texts};
 
 use crate::Settings;
 use crate::container::{clean_sub_paths, fields::NodeObject, pod_dir};
@@ -31,6 +31,7 @@ use plan::Place;
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::{fmt, fs, io};
 use stdx::Time;
@@ -83,6 +84,8 @@ struct Inner {
 /// What was done for one pod.
 #[derive(Default)]
 struct OfPod {
+    /// Nothing is to be done for it any more.
+    is_gone: AtomicBool,
     /// Held while something is done.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// As it was seen last.
@@ -128,6 +131,9 @@ impl Volumes {
         let uid = pod.str_at(&["metadata", "uid"]);
         let of_pod = self.0.pods.lock().entry(uid.to_owned()).or_default().clone();
         let turn = of_pod.turn.clone().lock_owned().await;
+        if of_pod.is_gone.load(Ordering::Acquire) {
+            return Ok(());
+        }
         of_pod.pod.lock().clone_from(pod);
         let (planned, again) = plan::plan(&self.0, pod).await;
         let (mut todo, mut messages) = (Vec::new(), Vec::new());
@@ -222,6 +228,7 @@ impl Volumes {
     pub async fn tear_down(&self, uid: &str) -> io::Result<()> {
         let of_pod = self.0.pods.lock().remove(uid).unwrap_or_default();
         let _turn = of_pod.turn.lock().await;
+        of_pod.is_gone.store(true, Ordering::Release);
         if let Some(renewal) = of_pod.renewal.lock().take() {
             renewal.abort();
         }

@@ -56,18 +56,21 @@ pub enum Missing {
 
 /// The keys of an object and what they hold, in the order of the keys.
 pub fn data(kind: Kind, object: &Value) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let (plain, encoded) = match kind {
-        Kind::ConfigMap => (object.map_at(&["data"]), object.map_at(&["binaryData"])),
-        Kind::Secret => (None, object.map_at(&["data"])),
-    };
-    for (key, value) in plain.into_iter().flat_map(api::Map::iter) {
-        all.insert(key.to_string(), value.as_str().unwrap_or_default().as_bytes().to_vec());
-    }
-    for (key, value) in encoded.into_iter().flat_map(api::Map::iter) {
-        all.insert(key.to_string(), STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_default());
-    }
-    all
+    let of = |field| object.map_at(&[field]).into_iter().flat_map(api::Map::iter);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let encoded = if kind == Kind::ConfigMap { "binaryData" } else { "data" };
+    let decoded = |value| STANDARD.decode(text(value)).unwrap_or_default();
+    let plain = of("data").filter(|_| kind == Kind::ConfigMap);
+    let plain = plain.map(|(key, value)| (key.to_string(), text(value).into_bytes()));
+    plain.chain(of(encoded).map(|(key, value)| (key.to_string(), decoded(value)))).collect()
+}
+
+/// As `data`, without what only files can hold.
+pub fn texts(kind: Kind, object: &Value) -> Vec<(String, String)> {
+    let is_text = |key: &String| kind == Kind::Secret || object.at(&["binaryData", key]).is_none();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let all = data(kind, object).into_iter().filter(|(key, _)| is_text(key));
+    all.map(|(key, bytes)| (key, text(bytes))).collect()
 }
 
 type Key = (Kind, String, String);
@@ -257,6 +260,7 @@ mod tests {
             all.into_iter().collect::<Vec<_>>(),
             [("a".to_owned(), vec![0, 255]), ("b".to_owned(), b"text".to_vec())]
         );
+        assert_eq!(texts(Kind::ConfigMap, &map), [("b".to_owned(), "text".to_owned())]);
         assert_eq!(data(Kind::Secret, &tree!({"data": {"k": "dg=="}}))["k"], b"v");
     }
 }
