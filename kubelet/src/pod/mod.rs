@@ -16,6 +16,11 @@ pub mod status;
 mod stop;
 mod worker;
 
+#[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
+mod plan_tests;
+
 pub use admission::Admitted;
 pub use observed::{Observed, container_name, has_exited, is_running, restart_count};
 pub use parts::Parts;
