@@ -63,6 +63,13 @@ fn parts(
     let wake = Arc::new(move |uid: &str| woken.wake(uid));
     let volumes = Volumes::new(settings.clone(), client.clone(), object.clone(), wake);
     let cgroups = Arc::new(Cgroups::new(settings)?);
+    node.evict_from(node::Sources {
+        pods: pods.clone(),
+        cgroups: cgroups.clone(),
+        volumes: volumes.clone(),
+        runtime: runtime.clone(),
+        log_root: settings.log_root.clone(),
+    });
     let probed = pods.clone();
     let context = Context {
         settings: settings.clone(),
@@ -135,6 +142,8 @@ async fn adopt(parts: Arc<Parts>) {
                 tracing::info!(pod.namespace, pod.name, "a pod is gone; what is left of it is removed");
                 parts.pods.adopt(Arc::new(orphan(&pod.uid, &pod.namespace, &pod.name)));
             }
+            // Of others, no more than folders is left.
+            parts.context.volumes.orphans(|uid| parts.pods.has(uid)).await;
         }
         Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
     }

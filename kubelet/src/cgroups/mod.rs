@@ -13,6 +13,7 @@ mod resources;
 mod usage;
 
 pub use limits::{Limits, milli_cpu_to_quota, milli_cpu_to_shares};
+pub use resources::{CRITICAL_PRIORITY, qos_class};
 pub use usage::{Memory, Usage, memory_capacity};
 
 use crate::{Settings, cri};
@@ -20,6 +21,7 @@ use api::Value;
 use hierarchy::Hierarchy;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const KUBEPODS: &str = "kubepods";
@@ -37,6 +39,8 @@ pub struct Cgroups {
     memory_capacity: i64,
     /// Page sizes of the machine in bytes.
     page_sizes: Vec<i64>,
+    /// As last set.
+    burstable_shares: AtomicU64,
 }
 
 impl Cgroups {
@@ -52,6 +56,7 @@ impl Cgroups {
             kubepods,
             memory_capacity: usage::memory_capacity(),
             page_sizes: limits::page_sizes(),
+            burstable_shares: AtomicU64::new(0),
         };
         cgroups.ensure_classes()?;
         Ok(cgroups)
@@ -107,9 +112,14 @@ impl Cgroups {
     /// When the kernel refuses.
     pub fn share_out<'a>(&self, pods: impl Iterator<Item = &'a Value>) -> io::Result<()> {
         let burstable = pods.filter(|pod| resources::qos_class(pod) == "Burstable");
-        let asked = burstable.map(|pod| limits::cpu_requested(pod)).sum();
-        let limits = Limits { cpu_shares: Some(milli_cpu_to_shares(asked)), ..Limits::default() };
-        self.hierarchy.set(&format!("{}/{BURSTABLE}", self.kubepods), &limits)
+        let shares = milli_cpu_to_shares(burstable.map(limits::cpu_requested).sum());
+        if self.burstable_shares.load(Ordering::Relaxed) == shares {
+            return Ok(());
+        }
+        let limits = Limits { cpu_shares: Some(shares), ..Limits::default() };
+        self.hierarchy.set(&format!("{}/{BURSTABLE}", self.kubepods), &limits)?;
+        self.burstable_shares.store(shares, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Removes a pod's group; what is left running in it is killed.
@@ -162,7 +172,8 @@ impl Cgroups {
 
     /// Any process of a group.
     pub fn process_of(&self, group: &str) -> Option<u32> {
-        let folder = ["cpuacct", "memory", "pids"].iter().find_map(|one| self.hierarchy.folder(one, group))?;
+        let folder =
+            ["cpuacct", "memory", "pids"].iter().find_map(|one| self.hierarchy.folder(one, group))?;
         let processes = std::fs::read_to_string(folder.join("cgroup.procs")).ok()?;
         processes.lines().next()?.parse().ok()
     }

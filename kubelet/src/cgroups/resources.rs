@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 const GUARANTEED_SCORE: i64 = -997;
 const BEST_EFFORT_SCORE: i64 = 1000;
-const SYSTEM_CRITICAL: i64 = 2_000_000_000;
+/// From here on the cluster needs a pod.
+pub const CRITICAL_PRIORITY: i64 = 2_000_000_000;
 
 /// As the status says, or else as the spec does.
 pub fn qos_class(pod: &Value) -> &str {
@@ -68,7 +69,7 @@ fn page_limits(pod: &Value, container: &Value, page_sizes: &[i64]) -> Vec<cri::H
 
 /// Who is killed first when memory runs out: -997 last, 1000 first. `capacity` is the machine's memory in bytes.
 pub fn oom_score(pod: &Value, container: &Value, capacity: i64) -> i64 {
-    let critical = pod.i64_at(&["spec", "priority"]).is_some_and(|p| p >= SYSTEM_CRITICAL);
+    let critical = pod.i64_at(&["spec", "priority"]).is_some_and(|p| p >= CRITICAL_PRIORITY);
     if critical && pod.str_at(&["spec", "priorityClassName"]) == "system-node-critical" {
         return GUARANTEED_SCORE;
     }

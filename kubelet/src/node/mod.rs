@@ -5,6 +5,7 @@
 
 mod address;
 mod disk;
+mod eviction;
 mod lease;
 mod machine;
 mod network;
@@ -13,7 +14,8 @@ mod state;
 mod status;
 
 pub use address::address;
-pub use disk::Disk;
+pub use disk::{Disk, Space};
+pub use eviction::Sources;
 pub use machine::{Machine, architecture};
 pub use state::RuntimeState;
 pub use status::Pressures;
@@ -25,10 +27,11 @@ use api::{Value, tree};
 use client::{Client, Error, Informer, Method, Recorder};
 use containerd_client::services::v1::SubscribeRequest;
 use containerd_client::services::v1::events_client::EventsClient;
+use eviction::Eviction;
 use parking_lot::Mutex;
 use status::Facts;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stdx::{Backoff, Ids, Time};
 use tokio::sync::Notify;
@@ -71,6 +74,8 @@ struct Shared {
     runtime: Mutex<RuntimeState>,
     under: Mutex<Pressures>,
     garbage: GarbageCollector,
+    /// Once it is known what runs here.
+    eviction: OnceLock<Eviction>,
 }
 
 /// What the loop remembers.
@@ -98,6 +103,7 @@ impl Node {
             runtime: Mutex::default(),
             under: Mutex::default(),
             garbage: GarbageCollector::default(),
+            eviction: OnceLock::new(),
         });
         tokio::spawn(shared.clone().live());
         tokio::spawn(shared.clone().follow_images());
@@ -121,6 +127,20 @@ impl Node {
     /// What the node has too little of.
     pub fn under(&self) -> Pressures {
         *self.shared.under.lock()
+    }
+
+    /// Has pods evicted when the node runs out of something, from now on.
+    pub fn evict_from(&self, sources: Sources) {
+        // A second call changes nothing.
+        let _ = self.shared.eviction.set(Eviction::new(sources));
+    }
+
+    /// Whether the node takes a pod in spite of what it has too little of.
+    ///
+    /// # Errors
+    /// Why not; the reason is `Evicted`.
+    pub fn admit(&self, pod: &Value) -> Result<(), String> {
+        eviction::admit(self.under(), pod)
     }
 
     /// Has the loop look at once: the runtime came or went.
@@ -205,6 +225,10 @@ impl Shared {
         self.configure_network(memory);
         if memory.checked.is_none_or(|at| now.since(at) >= LOOK) {
             memory.checked = Some(now);
+            if let Some(eviction) = self.eviction.get() {
+                let under = eviction.check(self).await;
+                *self.under.lock() = under;
+            }
         }
         if now.since(memory.collected) >= COLLECT {
             memory.collected = now;
@@ -256,8 +280,20 @@ impl Shared {
         }
     }
 
+    /// Images that stay although no container has them.
+    fn kept_images(&self) -> Vec<String> {
+        self.runtime.lock().layout.sandbox_image.iter().cloned().collect()
+    }
+
+    async fn remove_unused_images(&self) {
+        match self.garbage.remove_unused(&self.parts.images, &self.kept_images()).await {
+            Ok(freed) => tracing::info!(freed, "unused images are removed"),
+            Err(why) => tracing::warn!(why, "unused images cannot be removed"),
+        }
+    }
+
     async fn collect_images(&self) {
-        let kept: Vec<String> = self.runtime.lock().layout.sandbox_image.iter().cloned().collect();
+        let kept = self.kept_images();
         let Ok(disk) = self.image_disk().await else { return };
         if let Err(why) = self.garbage.collect(&self.parts.images, &disk, &kept).await {
             tracing::warn!(why, "images cannot be collected");

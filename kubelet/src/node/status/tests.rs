@@ -53,7 +53,7 @@ fn capacity_and_what_evictions_leave_of_it() {
     assert_eq!(amount("capacity", "hugepages-2Mi"), "4Mi");
     assert_eq!(amount("capacity", "hugepages-1Gi"), "0");
     assert_eq!(amount("allocatable", "memory"), "8088Mi");
-    assert_eq!(amount("allocatable", "ephemeral-storage"), "96636764");
+    assert_eq!(amount("allocatable", "ephemeral-storage"), "96636764000");
     assert_eq!(amount("allocatable", "pods"), "110");
     assert_eq!(status.i64_at(&["daemonEndpoints", "kubeletEndpoint", "Port"]), Some(10250));
 }
