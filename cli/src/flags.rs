@@ -4,6 +4,7 @@ mod admission;
 mod audit;
 mod authentication;
 pub mod authorization;
+mod controller_manager;
 mod encryption;
 mod explain;
 mod flow;
@@ -20,6 +21,7 @@ pub use admission::Admission;
 pub use audit::Audit;
 pub use authentication::Authentication;
 pub use authorization::Authorization;
+pub use controller_manager::ControllerManager;
 pub use encryption::Encryption;
 pub use explain::Explain;
 pub use flow::Flow;
@@ -82,6 +84,8 @@ pub struct Up {
     pub node: Node,
     #[command(flatten)]
     pub scheduler: Scheduler,
+    #[command(flatten)]
+    pub controller_manager: ControllerManager,
 }
 
 impl Up {
@@ -91,6 +95,7 @@ impl Up {
         self.cluster.admission.whole_cluster();
         self.cluster.hollow_nodes = self.hollow_nodes;
         self.cluster.scheduler = self.scheduler;
+        self.cluster.controller_manager = self.controller_manager;
         self.cluster.node = is_node.then_some(self.node);
         self.cluster
     }
@@ -136,6 +141,9 @@ pub struct Cluster {
     /// Of `pintle up`.
     #[arg(skip)]
     pub hollow_nodes: usize,
+    /// Of `pintle up`.
+    #[arg(skip)]
+    pub controller_manager: ControllerManager,
     /// Of `pintle up`: what this machine is to be as a node.
     #[arg(skip)]
     pub node: Option<Node>,

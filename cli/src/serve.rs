@@ -12,7 +12,7 @@ use apiserver::{Objects, Outward, Rooms, Server};
 use authn::Authenticator;
 use authz::Authorizer;
 use certs::Pki;
-use client::{Client, Informers};
+use client::{Candidate, Client, Informers, Leadership};
 use controllers::Parts;
 use http::{Request, Response};
 use std::future::Future;
@@ -32,6 +32,8 @@ pub struct Running {
     tls: ServerTls,
     store: Store,
     audit: Option<Arc<Audit>>,
+    /// What is led by this process as long as it is there.
+    leaderships: Vec<Leadership>,
     /// How long to serve on after being told to stop.
     delay: Duration,
 }
@@ -51,6 +53,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let Order { pki, backend, clock, parts, flags, data_dir } = order;
     let endpoint = listener.local_addr().context("cannot tell where we listen")?;
     let scheduling = flags.scheduler.configuration()?;
+    let candidate = flags.controller_manager.candidate(&flags.store, clock.clone())?;
     let encryption = flags.encryption.open().await.map_err(anyhow::Error::msg)?;
     let seal = encryption.clone().map(|encryption| encryption as Arc<dyn store::Seal>);
     let config = StoreConfig { backend, clock: clock.clone(), seal, ..StoreConfig::memory() };
@@ -83,13 +86,15 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         token_signer: Some(Arc::new(flags.authentication.service_accounts.signer(pki)?)),
         authentication_trust: flags.authentication.trust(pki)?,
         endpoint,
-        pod_range: controllers::PodRange::default(),
+        pod_range: flags.controller_manager.cluster_cidr,
         clock,
     };
-    let shared = controllers::start(parts, &connect, &settings);
+    let mut leaderships = Vec::new();
     if parts == Parts::All {
-        components(&connect, &shared, &settings.clock, scheduling, flags.hollow_nodes);
+        leaderships = components(&connect, &settings, scheduling, candidate, flags.hollow_nodes);
         node(&connect, flags, data_dir, settings.clock.clone(), pki);
+    } else {
+        controllers::start(parts, &connect, &settings);
     }
     let (listens, ends) = (door.clone(), drain.clone());
     let shown = tls.clone();
@@ -99,7 +104,7 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
         door.drained().await
     });
     let delay = flags.limits.shutdown_delay_duration;
-    Ok(Running { drain, listening, drained, tls, store, audit, delay })
+    Ok(Running { drain, listening, drained, tls, store, audit, leaderships, delay })
 }
 
 fn rooms(
@@ -164,21 +169,37 @@ fn follow_configurations(flags: &Cluster, server: &Arc<Server>) -> anyhow::Resul
     Ok(())
 }
 
-/// The scheduler and the nodes, which look through the local copies of the controllers.
+/// Control loops, the scheduler and hollow nodes, which share local copies; with a candidate, the first two each work
+/// while this process leads.
 fn components(
     connect: &controllers::Connect,
-    shared: &Informers,
-    clock: &Clock,
+    settings: &controllers::Settings,
     configuration: scheduler::Configuration,
+    candidate: Option<Candidate>,
     hollow_nodes: usize,
-) {
+) -> Vec<Leadership> {
+    let clock = settings.clock.clone();
     let scheduling = scheduler::Settings { clock: clock.clone(), ids: Ids::system(), configuration };
-    scheduler::start(connect(scheduler::IDENTITY), shared, scheduling);
+    let (shared, leaderships) = match candidate {
+        None => {
+            let shared = controllers::start(Parts::All, connect, settings);
+            scheduler::start(connect(scheduler::IDENTITY), &shared, scheduling);
+            (shared, Vec::new())
+        }
+        Some(candidate) => {
+            let controllers = controllers::start_elected(connect, settings, candidate.clone());
+            let dial = connect.clone();
+            let dial = move || dial(scheduler::IDENTITY);
+            let scheduler = scheduler::start_elected(dial, scheduling, candidate);
+            (Informers::new(connect("system:kube-controller-manager")), vec![controllers, scheduler])
+        }
+    };
     if hollow_nodes > 0 {
         let version = apiserver::VERSION.to_owned();
-        let hollow = kubelet::hollow::Settings { count: hollow_nodes, clock: clock.clone(), version };
-        kubelet::hollow::start(connect, shared, &hollow);
+        let hollow = kubelet::hollow::Settings { count: hollow_nodes, clock, version };
+        kubelet::hollow::start(connect, &shared, &hollow);
     }
+    leaderships
 }
 
 /// Makes this machine a node, beside what is served: that does not wait for containers.
@@ -242,6 +263,9 @@ impl Running {
     /// Lets requests finish, then closes everything.
     pub async fn stop(self) {
         self.drain.announce();
+        for leadership in &self.leaderships {
+            leadership.resign().await;
+        }
         tokio::time::sleep(self.delay).await;
         self.drain.start();
         if !self.drained.await.unwrap_or(false) {

@@ -169,6 +169,15 @@ impl Client {
         self.answer(method, path, body).await.map(|(_, value)| value)
     }
 
+    /// As `call`, without a look at the answer when it is no error.
+    pub async fn tell(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<(), Error> {
+        let mut answer = self.send(method, path, body).await?.into_body();
+        while let Some(frame) = answer.frame().await {
+            frame.map_err(|e| Error::Broken(e.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// As `call`, with the headers of the answer.
     pub async fn answer(
         &self,

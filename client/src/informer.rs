@@ -107,7 +107,7 @@ impl Informer {
             cache: cache.clone(),
             progress: sender,
         };
-        tokio::spawn(follower.run());
+        crate::spawn(follower.run());
         Informer { cache, handlers, progress }
     }
 

@@ -39,8 +39,15 @@ impl Informers {
 const CONTAINER_FIELDS: [&str; 5] = ["name", "image", "ports", "resources", "restartPolicy"];
 
 /// The volumes that matter outside a pod's node: those that others have as well.
-const VOLUMES: [&str; 7] =
-    ["persistentVolumeClaim", "ephemeral", "image", "gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"];
+const VOLUMES: [&str; 7] = [
+    "persistentVolumeClaim",
+    "ephemeral",
+    "image",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "iscsi",
+    "rbd",
+];
 
 /// Cuts from a pod what only its kubelet needs; pods are many.
 fn trim_pod(pod: &mut Value) {

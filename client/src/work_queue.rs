@@ -63,7 +63,7 @@ impl WorkQueue {
             }
             state.later.insert(key.clone(), due);
         }
-        tokio::spawn(async move {
+        crate::spawn(async move {
             tokio::time::sleep_until(due).await;
             let is_ours = {
                 let mut state = queue.shared.state.lock();

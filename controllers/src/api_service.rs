@@ -84,7 +84,7 @@ pub fn start(context: &Context<'_>) {
             served(crd).for_each(|name| queue.add(name));
         }
     }));
-    tokio::spawn(controller.clone().find_built_in());
+    client::spawn(controller.clone().find_built_in());
     let copies = [&controller.services, &controller.definitions];
     let worker = controller.clone();
     reconcile::run_on("api-service", &controller.queue, 2, &copies, move |name| {

@@ -76,7 +76,7 @@ struct Cleaner {
 pub fn start(context: &Context<'_>) {
     let watcher = (context.connect)(identity::WATCHER);
     let cleaner = Cleaner { watcher, client: context.client.clone(), clock: context.clock() };
-    tokio::spawn(async move {
+    client::spawn(async move {
         loop {
             if let Err(error) = cleaner.clean().await {
                 tracing::debug!(%error, "unused tokens will be looked for again tomorrow");

@@ -67,11 +67,14 @@ pub use identity::groups;
 pub use node_ipam::PodRange;
 
 pub(crate) use client::Recorder;
-use client::{Client, Informers};
+use client::{Candidate, Client, Informers, Leadership};
 use list::CONTROLLERS;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use stdx::Clock;
+
+/// The lease of who runs control loops.
+const LEASE: &str = "kube-controller-manager";
 
 /// What controllers must be told.
 #[derive(Clone, Debug)]
@@ -105,10 +108,23 @@ pub enum Parts {
 /// Starts control loops; they end with the runtime. Gives the local copies that they share, for other components of
 /// the process.
 pub fn start(parts: Parts, connect: &Connect, settings: &Settings) -> Informers {
+    begin(connect, settings, |part| parts == Parts::All || part == parts)
+}
+
+/// Starts all control loops: those of an API server at once, the others while this process leads.
+pub fn start_elected(connect: &Connect, settings: &Settings, candidate: Candidate) -> Leadership {
+    start(Parts::ApiServer, connect, settings);
+    let (client, connect, settings) = (connect(identity::WATCHER), connect.clone(), settings.clone());
+    Leadership::seek(client, LEASE, candidate, move || {
+        begin(&connect, &settings, |part| part == Parts::All);
+    })
+}
+
+fn begin(connect: &Connect, settings: &Settings, wanted: impl Fn(Parts) -> bool) -> Informers {
     let own = Informers::new(connect(identity::API_SERVER));
     let shared = Informers::new(connect(identity::WATCHER));
     let heads = heads::Heads::default();
-    for controller in CONTROLLERS.iter().filter(|c| parts == Parts::All || c.part == parts) {
+    for controller in CONTROLLERS.iter().filter(|c| wanted(c.part)) {
         let identity = identity::of(controller);
         let informers = if controller.part == Parts::ApiServer { &own } else { &shared };
         let client = connect(&identity);

@@ -25,7 +25,7 @@ where
     let copies: Vec<Informer> = copies.iter().map(|&copy| copy.clone()).collect();
     for _ in 0..workers {
         let (queue, work, copies) = (queue.clone(), work.clone(), copies.clone());
-        tokio::spawn(async move {
+        client::spawn(async move {
             for copy in &copies {
                 copy.synced().await;
             }

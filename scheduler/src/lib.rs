@@ -26,7 +26,7 @@ mod tell;
 mod terms;
 
 pub use configuration::Configuration;
-pub use run::{Settings, start};
+pub use run::{Settings, start, start_elected};
 
 /// The scheduler that pods name that name none.
 pub const DEFAULT_NAME: &str = "default-scheduler";

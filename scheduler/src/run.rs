@@ -15,7 +15,7 @@ use crate::resources;
 use crate::storage::Sort;
 use crate::tell::Teller;
 use api::{Str, Value};
-use client::{Client, Informer, Informers};
+use client::{Candidate, Client, Informer, Informers, Leadership};
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Clock, Ids};
@@ -23,8 +23,12 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
+/// The lease of who schedules.
+const LEASE: &str = "kube-scheduler";
 /// Writes on their way at once.
 const WRITES: usize = 128;
+/// Events about bound pods on their way at once.
+const NOTES: usize = 8;
 /// Decisions before others get the thread.
 const DECISIONS_IN_A_ROW: usize = 16;
 /// When nothing is to be expected.
@@ -53,7 +57,8 @@ enum Event {
     Unpreempted(Arc<Pod>, String),
 }
 
-/// Starts a scheduler, which ends with the runtime. `informers` may be shared with others; `client` writes.
+/// Starts a scheduler, which ends with the runtime or the term that it is started in. `informers` may be shared with
+/// others; `client` writes.
 pub fn start(client: Client, informers: &Informers, settings: Settings) {
     let (sender, events) = unbounded_channel();
     let copies = follow(informers, &sender);
@@ -70,14 +75,26 @@ pub fn start(client: Client, informers: &Informers, settings: Settings) {
         configuration,
         start: 0,
         writes: Arc::new(Semaphore::new(WRITES)),
+        notes: Arc::new(Semaphore::new(NOTES)),
         sender,
     };
-    tokio::spawn(async move {
+    client::spawn(async move {
         for copy in &copies {
             copy.synced().await;
         }
         scheduler.run(events).await;
     });
+}
+
+/// Starts a scheduler that works while this process leads. `connect` makes its clients.
+pub fn start_elected(
+    connect: impl Fn() -> Client + Send + Sync + 'static,
+    settings: Settings,
+    candidate: Candidate,
+) -> Leadership {
+    Leadership::seek(connect(), LEASE, candidate, move || {
+        start(connect(), &Informers::new(connect()), settings.clone());
+    })
 }
 
 fn follow(informers: &Informers, sender: &UnboundedSender<Event>) -> Vec<Informer> {
@@ -121,6 +138,7 @@ struct Scheduler {
     /// The place of the node to look at first.
     start: usize,
     writes: Arc<Semaphore>,
+    notes: Arc<Semaphore>,
     sender: UnboundedSender<Event>,
 }
 
@@ -260,7 +278,7 @@ impl Scheduler {
         self.cache.assume_with(bound.clone(), &volumes);
         self.queue.tell(&Change::PodPlaced(bound.clone()), Instant::now());
         let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
-        let (binder, patience) = (self.binder.clone(), profile.bind_timeout);
+        let (binder, patience, notes) = (self.binder.clone(), profile.bind_timeout, self.notes.clone());
         tokio::spawn(async move {
             if !volumes.is_empty() {
                 teller.expect(&bound).await;
@@ -269,11 +287,15 @@ impl Scheduler {
                     return drop(sender.send(Event::Unbound(bound, why)));
                 }
             }
-            let _turn = writes.acquire().await;
+            let turn = writes.acquire().await;
             if let Err(error) = teller.bind(&bound).await {
                 let why = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
-                drop(sender.send(Event::Unbound(bound, why)));
+                return drop(sender.send(Event::Unbound(bound, why)));
             }
+            // What is told of it holds up no other binding.
+            drop(turn);
+            let _turn = notes.acquire().await;
+            teller.bound(&bound).await;
         });
     }
 

@@ -59,7 +59,7 @@ impl Recorder {
         let source = Arc::new(Source { component: component.to_owned(), host: host.to_owned() });
         let (queue, notes) = mpsc::channel(WAITING);
         let writer = Writer { client, source: source.clone(), correlator: Correlator::default() };
-        tokio::spawn(writer.run(notes));
+        crate::spawn(writer.run(notes));
         Recorder { source, clock, queue }
     }
 

@@ -9,6 +9,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 const CONTROLLER: &str = "system:controller:";
 /// Where the accounts of controllers are.
 const SYSTEM: &str = "kube-system";
+const BOOTSTRAPPING: &str = "kubernetes.io/bootstrapping";
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
 
@@ -47,6 +48,7 @@ pub fn resource(plural: &str) -> Resource {
 /// All of them.
 pub fn wanted() -> Vec<Wanted> {
     let mut all: Vec<Wanted> = Vec::new();
+    let mut own = None;
     for line in POLICY.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.split_once(' ') {
             Some(("cluster", rest)) => cluster_role(rest, &mut all),
@@ -55,6 +57,7 @@ pub fn wanted() -> Vec<Wanted> {
                 all.push(named("roles", namespace, name));
             }
             Some(("grant", rest)) => all.push(grant(rest)),
+            None if line == "own" => own = Some(all.len()),
             // Indented: a rule of the role above. The bindings of controllers' roles are made after their roles.
             _ => {
                 let role = all.iter_mut().rev().find(|wanted| !wanted.is_binding());
@@ -63,6 +66,10 @@ pub fn wanted() -> Vec<Wanted> {
             }
         }
     }
+    // The label says what the original would make.
+    for wanted in all.iter_mut().skip(own.unwrap_or(usize::MAX)) {
+        wanted.object.unset(&["metadata", "labels", BOOTSTRAPPING]);
+    }
     all
 }
 
@@ -70,7 +77,7 @@ fn named(plural: &'static str, namespace: &'static str, name: &str) -> Wanted {
     let mut object = tree!({
         "metadata": {
             "name": name,
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+            "labels": {(BOOTSTRAPPING): "rbac-defaults"},
             "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
         },
     });
@@ -169,12 +176,15 @@ mod tests {
 
     #[test]
     fn the_policy_is_that_of_the_original() {
-        let count = |plural: &str| wanted().iter().filter(|wanted| wanted.plural == plural).count();
+        let original = |wanted: &&Wanted| wanted.object.at(&["metadata", "labels", BOOTSTRAPPING]).is_some();
+        let count =
+            |plural: &str| wanted().iter().filter(original).filter(|wanted| wanted.plural == plural).count();
         assert_eq!(
             ["clusterroles", "clusterrolebindings", "roles", "rolebindings"].map(count),
-            [69, 51, 7, 7],
-            "none is lost, none is made up but that of the API server to kubelets"
+            [69, 50, 7, 7],
+            "none is lost, none is made up"
         );
+        assert_eq!(wanted().len(), 69 + 50 + 7 + 7 + 2);
         for wanted in wanted() {
             let gathers = wanted.object.get("aggregationRule").is_some();
             let has_rules = !wanted.object.list_at(&["rules"]).is_empty();

@@ -79,7 +79,7 @@ pub fn start(context: &Context<'_>) {
             Ok(())
         }
     });
-    tokio::spawn(async move {
+    client::spawn(async move {
         let mut started = started;
         if started.wait_for(|ready| *ready).await.is_err() {
             return;
@@ -138,7 +138,7 @@ impl Shared {
                 let (synced, seen) = watch::channel(false);
                 let resource = Arc::new(entry.resource.clone());
                 let monitor = Monitor { shared: self.clone(), client, resource, synced };
-                let task = tokio::spawn(monitor.run()).abort_handle();
+                let task = client::spawn(monitor.run()).abort_handle();
                 kinds.monitors.insert(entry.resource, (task, seen));
             }
         }

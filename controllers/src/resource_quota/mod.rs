@@ -59,7 +59,7 @@ pub fn start(context: &Context<'_>) {
         listener.heard(resource, event.kind, &event.meta.namespace);
     }));
     let everything = controller.clone();
-    tokio::spawn(async move {
+    client::spawn(async move {
         loop {
             tokio::time::sleep(RESYNC).await;
             everything.quotas.cache().list("").iter().for_each(|quota| everything.queue.add(key_of(quota)));
