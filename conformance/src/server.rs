@@ -180,10 +180,12 @@ impl Server {
         wait::until(20, || self.child.try_wait().ok().flatten())
     }
 
-    /// Kills the server's process group.
+    /// Kills the server's process group, and waits until it is gone.
     pub fn kill(&mut self) {
-        send("KILL", &format!("-{}", self.pid()));
+        let group = format!("-{}", self.pid());
+        send("KILL", &group);
         let _ = self.child.wait();
+        wait::until(20, || (!send("0", &group)).then_some(()));
     }
 }
 
@@ -197,9 +199,11 @@ impl Drop for Server {
     }
 }
 
-/// Sends a signal by the shell's own `kill`, which every system has.
-fn send(signal: &str, target: &str) {
-    let _ = Command::new("sh").args(["-c", "kill -s \"$0\" -- \"$1\" 2>/dev/null", signal, target]).status();
+/// Sends a signal by the shell's own `kill`, which every system has; whether there was somebody to take it.
+fn send(signal: &str, target: &str) -> bool {
+    let kill =
+        Command::new("sh").args(["-c", "kill -s \"$0\" -- \"$1\" 2>/dev/null", signal, target]).status();
+    kill.is_ok_and(|status| status.success())
 }
 
 /// A shell that waits for its input to end, then kills the group; the input ends when this process does.
