@@ -1,9 +1,11 @@
-//! Whether the node takes a pod. Source: upstream's `lifecycle/predicate.go`.
+//! Whether the node takes a pod: the scheduler is not asked by all, and can be too late. Source: upstream's
+//! `lifecycle/predicate.go`.
 
 use super::Wait;
-use super::parts::Parts;
 use super::spec;
-use api::Value;
+use api::node_selection::{NodeTerm, Taint, Toleration, node_selector};
+use api::resources::{self, Amounts, amounts, is_sidecar};
+use api::{Map, Value};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,13 +17,200 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Takes a pod, or says why not. One that is here already (not `is_new`) is taken as it is.
-    pub fn admit(&self, _parts: &Parts, pod: &Arc<Value>, _is_new: bool) -> Result<(), Wait> {
-        self.by_uid.lock().insert(spec::uid(pod).to_owned(), pod.clone());
+    /// Takes a pod, if the node has what it asks for.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool) -> Result<(), Wait> {
+        let mut taken = self.by_uid.lock();
+        let others: Vec<&Value> =
+            taken.values().filter(|other| spec::uid(other) != spec::uid(pod)).map(|other| &**other).collect();
+        check(pod, node, &others, is_static)?;
+        taken.insert(spec::uid(pod).to_owned(), pod.clone());
         Ok(())
+    }
+
+    /// Takes a pod as it is: it was taken before.
+    pub fn keep(&self, pod: &Arc<Value>) {
+        self.by_uid.lock().insert(spec::uid(pod).to_owned(), pod.clone());
     }
 
     pub fn release(&self, uid: &str) {
         self.by_uid.lock().remove(uid);
+    }
+
+    /// The others that use the node.
+    pub fn others(&self, uid: &str) -> Vec<Arc<Value>> {
+        self.by_uid.lock().values().filter(|pod| spec::uid(pod) != uid).cloned().collect()
+    }
+}
+
+fn check(pod: &Value, node: &Value, others: &[&Value], is_static: bool) -> Result<(), Wait> {
+    let none = Map::new();
+    let labels = node.map_at(&["metadata", "labels"]).unwrap_or(&none);
+    let of_system = |system: &str| system.is_empty() || system == "linux";
+    if !of_system(pod.str_at(&["metadata", "labels", "kubernetes.io/os"])) {
+        let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+        return Err(Wait::new("PodOSSelectorNodeLabelDoesNotMatch", message));
+    }
+    if !of_system(pod.str_at(&["spec", "os", "name"])) {
+        let message = "Failed to admit pod as the OS field doesn't match node OS";
+        return Err(Wait::new("PodOSNotSupported", message));
+    }
+    fits(pod, node, others)?;
+    let failed = |name: &str, why: &str| Wait::new(name, format!("Predicate {name} failed: {why}"));
+    let name = node.str_at(&["metadata", "name"]);
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let is_selected = node_selector(spec).matches(Some(labels))
+        && NodeTerm::required(spec).is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)));
+    if !is_selected {
+        return Err(failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"));
+    }
+    let wanted = spec.str_at(&["nodeName"]);
+    if !wanted.is_empty() && wanted != name {
+        return Err(failed("NodeName", "node(s) didn't match the requested node name"));
+    }
+    if has_port_conflict(pod, others) {
+        return Err(failed("NodePorts", "node(s) didn't have free ports for the requested pod ports"));
+    }
+    let tolerations = Toleration::all(spec);
+    let mut taints = node.list_at(&["spec", "taints"]).iter();
+    let repels = |taint: &Value| {
+        let executes = taint.str_at(&["effect"]) == "NoExecute";
+        executes && !tolerations.iter().any(|toleration| toleration.tolerates(&Taint::of(taint)))
+    };
+    if !is_static && taints.any(repels) {
+        return Err(failed("TaintToleration", "node(s) had taints that the pod didn't tolerate"));
+    }
+    Ok(())
+}
+
+/// What a pod asks for, with its overhead.
+pub fn asked(pod: &Value) -> Amounts {
+    let mut asked = resources::requests(pod, false);
+    resources::add(&mut asked, &amounts(pod.at(&["spec", "overhead"])));
+    asked
+}
+
+/// Amounts of processors count in thousandths.
+fn units(name: &str, amounts: &Amounts) -> i64 {
+    amounts.get(name).map_or(0, |amount| if name == "cpu" { amount.milli() } else { amount.value() })
+}
+
+/// Whether the node has room beside the others.
+fn fits(pod: &Value, node: &Value, others: &[&Value]) -> Result<(), Wait> {
+    let has = amounts(node.at(&["status", "allocatable"]));
+    let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
+    let lacks = |name: &str, requested: i64, used: i64| {
+        let capacity = units(name, &has);
+        let message = format!(
+            "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+        );
+        (requested > 0 && requested > capacity - used).then(|| Wait::new(&format!("OutOf{name}"), message))
+    };
+    if let Some(why) = lacks("pods", 1, count) {
+        return Err(why);
+    }
+    let wanted = asked(pod);
+    let mut used = Amounts::new();
+    for other in others {
+        resources::add(&mut used, &asked(other));
+    }
+    let first = ["cpu", "memory", "ephemeral-storage"];
+    // What the node does not know belongs to somebody else.
+    let more =
+        wanted.keys().map(String::as_str).filter(|name| !first.contains(name) && has.contains_key(*name));
+    let why =
+        first.into_iter().chain(more).find_map(|name| lacks(name, units(name, &wanted), units(name, &used)));
+    why.map_or(Ok(()), Err)
+}
+
+/// Protocol, address and port of the node that a pod takes.
+fn host_ports(pod: &Value) -> impl Iterator<Item = (&str, &str, i64)> {
+    let main = pod.list_at(&["spec", "containers"]).iter();
+    let sidecars = pod.list_at(&["spec", "initContainers"]).iter().filter(|container| is_sidecar(container));
+    main.chain(sidecars).flat_map(|container| container.list_at(&["ports"])).filter_map(|port| {
+        let number = port.i64_at(&["hostPort"]).filter(|number| *number > 0)?;
+        let protocol = if port.str_at(&["protocol"]).is_empty() { "TCP" } else { port.str_at(&["protocol"]) };
+        let address = if port.str_at(&["hostIP"]).is_empty() { "0.0.0.0" } else { port.str_at(&["hostIP"]) };
+        Some((protocol, address, number))
+    })
+}
+
+fn has_port_conflict(pod: &Value, others: &[&Value]) -> bool {
+    let collides = |a: &(&str, &str, i64), b: &(&str, &str, i64)| {
+        let same_address = a.1 == b.1 || a.1 == "0.0.0.0" || b.1 == "0.0.0.0";
+        a.0 == b.0 && a.2 == b.2 && same_address
+    };
+    host_ports(pod)
+        .any(|wanted| others.iter().any(|other| host_ports(other).any(|taken| collides(&wanted, &taken))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    fn node() -> Value {
+        tree!({
+            "metadata": {"name": "node", "labels": {"disk": "ssd"}},
+            "spec": {"taints": [{"key": "old", "effect": "NoSchedule"}]},
+            "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "2"}}
+        })
+    }
+
+    fn pod(uid: &str, spec: Value) -> Arc<Value> {
+        Arc::new(tree!({"metadata": {"uid": uid}, "spec": (spec)}))
+    }
+
+    fn asks(cpu: &str) -> Value {
+        tree!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "example.com/x": "1"}}}]})
+    }
+
+    fn refusal(admitted: &Admitted, pod: &Arc<Value>, node: &Value) -> String {
+        let why = admitted.admit(pod, node, false).unwrap_err();
+        format!("{}: {}", why.reason, why.message)
+    }
+
+    #[test]
+    fn pods_are_taken_while_there_is_room() {
+        let (admitted, node) = (Admitted::default(), node());
+        admitted.admit(&pod("a", asks("1500m")), &node, false).unwrap();
+        let told = refusal(&admitted, &pod("b", asks("1")), &node);
+        let wanted =
+            "OutOfcpu: Node didn't have enough resource: cpu, requested: 1000, used: 1500, capacity: 2000";
+        assert_eq!(told, wanted);
+        // Again the same pod: it does not stand in its own way.
+        admitted.admit(&pod("a", asks("1500m")), &node, false).unwrap();
+        admitted.admit(&pod("b", asks("500m")), &node, false).unwrap();
+        let told = refusal(&admitted, &pod("c", asks("0")), &node);
+        assert_eq!(
+            told,
+            "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2"
+        );
+        admitted.release("a");
+        admitted.admit(&pod("c", asks("1")), &node, false).unwrap();
+    }
+
+    #[test]
+    fn labels_ports_taints_and_systems_are_looked_at() {
+        let (admitted, mut node) = (Admitted::default(), node());
+        let told = refusal(&admitted, &pod("a", tree!({"nodeSelector": {"disk": "hdd"}})), &node);
+        let wanted =
+            "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        assert_eq!(told, wanted);
+        let told = refusal(&admitted, &pod("a", tree!({"os": {"name": "windows"}})), &node);
+        assert!(told.starts_with("PodOSNotSupported: "), "{told}");
+        let ports = |port: Value| tree!({"containers": [{"name": "c", "ports": [(port)]}]});
+        let first = pod("a", ports(tree!({"hostPort": 80, "hostIP": "10.0.0.1"})));
+        admitted.admit(&first, &node, false).unwrap();
+        let told = refusal(&admitted, &pod("b", ports(tree!({"hostPort": 80}))), &node);
+        assert!(told.starts_with("NodePorts: Predicate NodePorts failed: "), "{told}");
+        admitted.admit(&pod("b", ports(tree!({"hostPort": 80, "protocol": "UDP"}))), &node, false).unwrap();
+        admitted.release("b");
+        node.set(&["spec", "taints"], tree!([{"key": "k", "effect": "NoExecute"}]));
+        let told = refusal(&admitted, &pod("c", tree!({})), &node);
+        assert!(told.starts_with("TaintToleration: "), "{told}");
+        admitted.admit(&pod("c", tree!({})), &node, true).unwrap();
     }
 }

@@ -16,6 +16,8 @@ use stdx::Time;
 
 /// How long a container whose start failed waits, as upstream's.
 const START_RETRY: Duration = Duration::from_secs(10);
+/// How soon the node's own object is looked for again.
+const NODE_RETRY: Duration = Duration::from_millis(200);
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 impl Worker {
@@ -74,12 +76,27 @@ impl Worker {
         if self.life.is_admitted {
             return true;
         }
-        let pod = &self.view.pod;
-        match self.parts.admitted.admit(&self.parts, pod, is_new) {
+        let pod = self.view.pod.clone();
+        let is_static = self.view.source == Source::Folder;
+        let admitted = match (self.parts.context.node)() {
+            Some(node) if is_new => match self.parts.node.admit(&pod) {
+                Ok(()) => self.parts.admitted.admit(&pod, &node, is_static),
+                Err(message) => Err(Wait::new("Evicted", message)),
+            },
+            None if is_new && !is_static => {
+                self.look_in(NODE_RETRY);
+                return false;
+            }
+            _ => {
+                self.parts.admitted.keep(&pod);
+                Ok(())
+            }
+        };
+        match admitted {
             Ok(()) => self.life.is_admitted = true,
             Err(why) => {
-                self.parts.say(pod, "Warning", &why.reason, &why.message);
-                let status = status::rejected(pod, &why.reason, &why.message, self.parts.now());
+                self.parts.say(&pod, "Warning", &why.reason, &why.message);
+                let status = status::rejected(&pod, &why.reason, &why.message, self.parts.now());
                 self.life.rejected = Some(status);
                 self.life.stage = Stage::Over;
             }

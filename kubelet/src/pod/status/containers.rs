@@ -159,9 +159,7 @@ fn state(facts: &Facts<'_>, seen: &ContainerStatus, id: &str, old: Option<&Value
 
 fn end(facts: &Facts<'_>, seen: &ContainerStatus, id: &str) -> Value {
     let mut end = tree!({"exitCode": (i64::from(seen.exit_code))});
-    let written = facts.messages.get(&seen.id).map_or("", String::as_str);
-    let parts = [seen.message.as_str(), written];
-    let message = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+    let message = facts.messages.get(&seen.id).unwrap_or(&seen.message);
     for (field, text) in [("reason", seen.reason.as_str()), ("message", message.as_str())] {
         if !text.is_empty() {
             end.set(&[field], text);
