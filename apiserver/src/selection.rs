@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::query::ListOptions;
 use crate::stored::Facts;
 use api::{Status, Value, selector};
-use store::Scope;
+use store::{Scope, Topic};
 
 /// Parsed selectors and the part of the keys they leave.
 pub struct Selection {
@@ -29,6 +29,13 @@ impl Selection {
     /// True when every object of the scope is wanted, so that nothing needs to be looked into.
     pub fn is_everything(&self) -> bool {
         self.everything
+    }
+
+    /// What a watch of these is about, where many watch the same kind, each for another.
+    pub fn topic(&self, call: &Call) -> Option<Topic> {
+        let (field, about) = call.kind.hot_field()?;
+        let value = self.fields.exact_value(field).filter(|value| !value.is_empty())?;
+        Some(Topic { name: value.into(), about })
     }
 
     /// Those of the objects that are asked for.

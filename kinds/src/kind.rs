@@ -40,6 +40,9 @@ pub enum Claim {
     Service,
 }
 
+/// A field's label, and how its value is read from the stored bytes; `None` where there is none.
+pub type HotField = (&'static str, fn(&[u8]) -> Option<&str>);
+
 pub trait Kind: Send + Sync + 'static {
     fn info(&self) -> &Info;
 
@@ -176,6 +179,11 @@ pub trait Kind: Send + Sync + 'static {
     /// Called with an empty map to learn the labels.
     fn fields(&self, _obj: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// The field that many watches select by, each with another value, and how it is read from the stored bytes.
+    fn hot_field(&self) -> Option<HotField> {
+        None
     }
 
     /// `fields`, for kinds whose labels are not known beforehand as well.

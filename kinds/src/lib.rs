@@ -40,5 +40,5 @@ pub mod scheduling;
 pub mod storage;
 
 pub use info::{Column, Doc, Form, Info, NameRule, ScalePaths, Subresource, Verbs};
-pub use kind::{Claim, Cx, Kind, Propagation, Read, keep_all_but, keep_field, reset_status};
+pub use kind::{Claim, Cx, HotField, Kind, Propagation, Read, keep_all_but, keep_field, reset_status};
 pub use registry::{Registry, Served};

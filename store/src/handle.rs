@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::etcd::Etcd;
-use crate::index::{HistoryLimits, Index, ListQuery, Page, SpaceIndex, SpaceStats};
+use crate::index::{HistoryLimits, Index, ListQuery, Page, SpaceIndex, SpaceStats, Topic};
 use crate::key::{Key, Revision, Scope, Space};
 use crate::memory::Memory;
 use crate::seal::{Seal, Sealing};
@@ -158,6 +158,17 @@ impl Store {
     /// yet is allowed: events up to it are left out.
     pub async fn watch(&self, space: &Space, scope: Scope, from: Revision) -> Result<Watch, Error> {
         Watch::open(self.space(space).await?, scope, from)
+    }
+
+    /// As `watch`, of the events of one topic only.
+    pub async fn watch_topic(
+        &self,
+        space: &Space,
+        scope: Scope,
+        topic: Topic,
+        from: Revision,
+    ) -> Result<Watch, Error> {
+        Watch::open_topic(self.space(space).await?, scope, topic, from)
     }
 
     /// Returns once the index of the space shows everything committed before the call, by anybody; gives the

@@ -35,7 +35,7 @@ mod watch;
 pub use entry::{Attachment, Entry, Event, EventKind};
 pub use error::{Conflict, Error};
 pub use handle::{Backend, Store, StoreConfig};
-pub use index::{HistoryLimits, ListQuery, Page, SpaceStats};
+pub use index::{About, HistoryLimits, ListQuery, Page, SpaceStats, Topic};
 pub use key::{Key, Revision, Scope, Space};
 pub use seal::Seal;
 pub use txn::{Committed, Txn, Write};

@@ -31,6 +31,23 @@ pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The text in a message within its envelope, where the numbers of the fields lead; the last where there are several.
+/// Nothing else is read.
+pub fn text_at<'b>(bytes: &'b [u8], path: &[u32]) -> Option<&'b str> {
+    let mut message = unwrap(bytes).ok()?.raw;
+    for wanted in path {
+        let (mut reader, mut found) = (Reader(message), None);
+        while let Some((number, wire_type)) = reader.tag("").ok()? {
+            match number == *wanted && wire_type == BYTES {
+                true => found = Some(reader.bytes().ok()?),
+                false => reader.skip(wire_type).ok()?,
+            }
+        }
+        message = found?;
+    }
+    std::str::from_utf8(message).ok()
+}
+
 /// Takes an envelope apart. Errors are upstream's texts.
 pub fn unwrap(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
     if bytes.is_empty() {

@@ -11,7 +11,7 @@ pub mod wire;
 
 pub use decode::decode;
 pub use encode::{encode, encode_into};
-pub use envelope::{Envelope, PREFIX, list, set_resource_version, unwrap, watch_frame, wrap};
+pub use envelope::{Envelope, PREFIX, list, set_resource_version, text_at, unwrap, watch_frame, wrap};
 
 /// What is wrong with the bytes, in the words of Go's generated code.
 #[derive(Clone, Debug, PartialEq, Eq)]

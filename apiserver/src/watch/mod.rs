@@ -54,7 +54,11 @@ pub async fn watch(call: Call, form: Form, options: ListOptions) -> Result<Answe
         Err(expired) => return Ok(respond(form, Body::full(frames.error(&expired)?))),
     };
     let store = &call.server.store;
-    let cursor = match store.watch(&call.space(), selection.scope.clone(), start.from).await {
+    let opened = match selection.topic(&call) {
+        Some(topic) => store.watch_topic(&call.space(), selection.scope.clone(), topic, start.from).await,
+        None => store.watch(&call.space(), selection.scope.clone(), start.from).await,
+    };
+    let cursor = match opened {
         Ok(cursor) => cursor,
         Err(Error::Compacted { oldest }) => {
             return Ok(respond(form, Body::full(frames.error(&too_old(start.from, oldest))?)));

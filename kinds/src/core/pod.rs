@@ -4,8 +4,8 @@
 //! spec may change, and each part that may has a lens of its own. Source: `pkg/registry/core/pod/strategy.go`.
 
 use super::{pod_spec, pod_status, pod_table};
-use crate::{Column, Cx, Form, Info, Kind, Verbs, keep_field, lens};
-use api::{Fault, Value, names, schema, tree};
+use crate::{Column, Cx, Form, HotField, Info, Kind, Verbs, keep_field, lens};
+use api::{Fault, Value, names, proto, schema, tree};
 
 pub struct Pod(Info);
 
@@ -150,6 +150,11 @@ impl Kind for Pod {
 
     fn row_conditions(&self, obj: &Value) -> Vec<Value> {
         pod_table::row_conditions(obj)
+    }
+
+    fn hot_field(&self) -> Option<HotField> {
+        // `nodeName` of `spec`.
+        Some(("spec.nodeName", |bytes| proto::text_at(bytes, &[2, 10])))
     }
 
     fn fields(&self, obj: &Value) -> Vec<(&'static str, String)> {

@@ -10,12 +10,15 @@ mod space;
 mod state;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub(crate) use horizon::Horizon;
 pub use ring::HistoryLimits;
 pub(crate) use space::SpaceIndex;
 pub use space::SpaceStats;
+pub(crate) use state::State;
 pub use state::{ListQuery, Page};
+pub use topics::{About, Topic};
 
 use crate::entry::Entry;
 use crate::key::{Key, Revision, Space};
@@ -23,6 +26,7 @@ use crate::txn::Change;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// See the head of the file.
@@ -35,9 +39,9 @@ pub(crate) struct Index {
     limits: HistoryLimits,
 }
 
-/// A published commit, to be announced: its spaces and the keys that changed in them.
+/// A published commit, to be announced: its spaces and the keys that changed in them, and the bells of topics.
 #[derive(Default)]
-pub(crate) struct Announcement(Vec<(Arc<SpaceIndex>, Vec<Arc<str>>)>);
+pub(crate) struct Announcement(Vec<(Arc<SpaceIndex>, Vec<Arc<str>>)>, Vec<Arc<Notify>>);
 
 impl Index {
     /// An index of a store that is at `revision`, and knows nothing of what was before.
@@ -106,7 +110,7 @@ impl Index {
             announcement.add(&spaces, &change.key);
             if let Some((space, state)) = states.iter_mut().find(|(space, _)| space.name == change.key.space)
             {
-                state.apply(revision, change, at, &space.limits);
+                announcement.1.extend(state.apply(revision, change, at, &space.limits));
             }
         }
         self.horizon.advance(revision);
@@ -118,6 +122,7 @@ impl Index {
         for (space, keys) in announcement.0 {
             space.ring_for(keys.iter().map(|rest| &**rest));
         }
+        announcement.1.iter().for_each(|bell| bell.notify_waiters());
     }
 
     pub fn compact(&self, revision: Revision) {

@@ -67,6 +67,16 @@ impl Ring {
         self.bytes
     }
 
+    /// The sequence number of the first event held.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The event of a number; `None` when it is gone or not there yet.
+    pub fn at(&self, seq: u64) -> Option<&Arc<Event>> {
+        self.events.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
+    }
+
     /// The sequence number of the next event to come.
     pub fn end(&self) -> u64 {
         self.first + self.events.len() as u64

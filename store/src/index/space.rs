@@ -3,6 +3,7 @@
 use super::horizon::Horizon;
 use super::ring::HistoryLimits;
 use super::state::{ListQuery, Page, State};
+use super::topics::Topic;
 use crate::entry::{Entry, Event};
 use crate::error::Error;
 use crate::key::{Revision, Scope, Space};
@@ -77,7 +78,7 @@ impl SpaceIndex {
         C: FnOnce(Option<Arc<Entry>>) -> Change,
     {
         let at = Instant::now();
-        let mut changed = Vec::new();
+        let (mut changed, mut bells) = (Vec::new(), Vec::new());
         let mut state = self.state.write();
         let before = self.horizon.revision();
         let mut last = before;
@@ -86,13 +87,14 @@ impl SpaceIndex {
             last = revision;
             if change.entry.is_some() || change.prev.is_some() {
                 changed.push(change.key.rest.clone());
-                state.apply(revision, change, at, &self.limits);
+                bells.extend(state.apply(revision, change, at, &self.limits));
             }
         }
         self.horizon.advance(last);
         drop(state);
         self.horizon.announce();
         self.ring_for(changed.iter().map(|rest| &**rest));
+        bells.iter().for_each(|bell| bell.notify_waiters());
     }
 
     /// Puts in place of an entry with a fault the same one as it was opened later; gives what is to be read then.
@@ -148,6 +150,23 @@ impl SpaceIndex {
         }
     }
 
+    /// One more watch of a topic: its bell, the number of its next event after `from`, and from which number on the
+    /// topic's events are known.
+    pub fn join(&self, topic: &Topic, from: Revision) -> Result<(Arc<Notify>, u64, u64), Error> {
+        let mut state = self.state.write();
+        let oldest = state.ring.floor();
+        let seq = state.ring.position_after(from).ok_or(Error::Compacted { oldest })?;
+        let end = state.ring.end();
+        let (bell, known_from) = state.topics.join(topic, end);
+        self.bells.listeners.fetch_add(1, Ordering::Relaxed);
+        Ok((bell, seq, known_from))
+    }
+
+    pub fn leave(&self, topic: &Topic) {
+        self.bells.listeners.fetch_sub(1, Ordering::Relaxed);
+        self.state.write().topics.leave(topic);
+    }
+
     /// A bell that rings for the events of `scope`, until it is handed back.
     pub fn hang_bell(&self, scope: &Scope) -> Arc<Notify> {
         self.bells.listeners.fetch_add(1, Ordering::Relaxed);
@@ -196,6 +215,7 @@ impl SpaceIndex {
         for (bell, _) in self.bells.narrow.lock().values() {
             bell.notify_waiters();
         }
+        self.state.read().topics.ring_all();
     }
 }
 

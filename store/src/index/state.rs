@@ -1,6 +1,7 @@
 //! One space as it is now, and, by undoing what the ring holds, as it was at any revision since its floor.
 
 use super::ring::{HistoryLimits, Ring};
+use super::topics::Topics;
 use crate::entry::{Attachment, Entry, Event, EventKind};
 use crate::error::Error;
 use crate::key::{Revision, Scope};
@@ -8,6 +9,7 @@ use crate::txn::Change;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What to list of a space.
@@ -48,6 +50,7 @@ pub(crate) struct State {
     pub bytes: u64,
     pub ring: Ring,
     pub closed: bool,
+    pub topics: Topics,
 }
 
 /// Entries of the past that differ from now; `None`: the key did not exist then.
@@ -55,19 +58,33 @@ type Overlay<'a> = BTreeMap<&'a str, Option<&'a Arc<Entry>>>;
 
 impl State {
     pub fn new(floor: Revision) -> Self {
-        State { entries: BTreeMap::new(), bytes: 0, ring: Ring::new(floor), closed: false }
+        State {
+            entries: BTreeMap::new(),
+            bytes: 0,
+            ring: Ring::new(floor),
+            closed: false,
+            topics: Topics::default(),
+        }
     }
 
-    /// Makes a change and logs it.
-    pub fn apply(&mut self, revision: Revision, change: Change, at: Instant, limits: &HistoryLimits) {
+    /// Makes a change and logs it. Gives the bells of those who watch what it is about.
+    pub fn apply(
+        &mut self,
+        revision: Revision,
+        change: Change,
+        at: Instant,
+        limits: &HistoryLimits,
+    ) -> Vec<Arc<Notify>> {
         let Change { key, entry, prev } = change;
         match &entry {
             Some(entry) => self.insert(entry.clone()),
             None => self.remove(&key.rest),
         }
         let kind = if entry.is_some() { EventKind::Put } else { EventKind::Delete };
-        let event = Event { revision, key, kind, entry, prev, ext: Attachment::new(), at };
-        self.ring.push(Arc::new(event), limits);
+        let event = Arc::new(Event { revision, key, kind, entry, prev, ext: Attachment::new(), at });
+        let number = self.ring.end();
+        self.ring.push(event.clone(), limits);
+        self.topics.note(&event, number, self.ring.first())
     }
 
     /// Replaces everything by what was read at `revision`; how it came to that is not known.
@@ -75,6 +92,7 @@ impl State {
         self.bytes = entries.values().map(|entry| entry.weight()).sum();
         self.entries = entries;
         self.ring.restart(revision);
+        self.topics.restart(self.ring.end());
     }
 
     /// Puts an entry in, in place of what the key had.

@@ -128,6 +128,69 @@ async fn a_watch_that_falls_behind_is_told_so() {
     assert!(matches!(watch.next_batch().await, Err(Error::Compacted { oldest: 2 })));
 }
 
+/// What a value is about: what stands before its first dash.
+fn about(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()?.split_once('-').map(|(topic, _)| topic)
+}
+
+fn topic(f: &Fixture, name: &str, from: Revision) -> Watch {
+    let topic = Topic { name: name.into(), about };
+    Watch::open_topic(f.0.space(&pods()), Scope::All, topic, from).unwrap()
+}
+
+fn put_value(f: &Fixture, rest: &str, value: &'static str) -> Revision {
+    f.commit(Txn::new().put(Key::new(&pods(), rest), value))
+}
+
+#[tokio::test]
+async fn a_watch_of_a_topic_sees_what_is_or_was_about_it_and_nothing_else() {
+    let f = Fixture::new();
+    let first = put_value(&f, "a/1", "x-1");
+    put_value(&f, "a/2", "y-1");
+    let mut before = topic(&f, "x", first - 1);
+    let mut after = topic(&f, "x", first);
+    put_value(&f, "a/3", "y-1");
+    let changed = put_value(&f, "a/2", "x-2");
+    let moved = put_value(&f, "a/1", "y-2");
+    put_value(&f, "a/1", "y-3");
+    let gone = f.delete("a/2");
+    let revisions = |watch: &mut Watch| -> Vec<Revision> {
+        let mut all = Vec::new();
+        while let batch @ [_, ..] = &watch.try_batch().unwrap()[..] {
+            all.extend(batch.iter().map(|event| event.revision));
+        }
+        all
+    };
+    assert_eq!(after.progress(), changed - 1);
+    assert_eq!(revisions(&mut before), [first, changed, moved, gone]);
+    assert_eq!(revisions(&mut after), [changed, moved, gone]);
+    assert_eq!(after.progress(), gone);
+}
+
+#[tokio::test]
+async fn a_watch_of_a_topic_is_woken_for_its_events_only_and_outlives_those_of_others() {
+    let f = Fixture::new();
+    let start = put_value(&f, "a/1", "x-1");
+    let mut quiet = topic(&f, "x", start);
+    let mut busy = topic(&f, "y", start);
+    assert!(quiet.try_batch().unwrap().is_empty() && busy.try_batch().unwrap().is_empty());
+    let woken = tokio::spawn(async move {
+        let batch = quiet.next_batch().await.unwrap();
+        (batch.len(), batch[0].revision)
+    });
+    tokio::task::yield_now().await;
+    for turn in 0..3 {
+        put_value(&f, "b/1", if turn % 2 == 0 { "y-1" } else { "y-2" });
+        tokio::task::yield_now().await;
+    }
+    assert!(!woken.is_finished(), "nothing is about it");
+    let others = f.0.space(&pods()).list(&ListQuery::default()).unwrap().revision;
+    f.0.compact(others);
+    assert!(matches!(busy.try_batch(), Err(Error::Compacted { .. })), "its events are gone");
+    let last = put_value(&f, "a/2", "x-2");
+    assert_eq!(woken.await.unwrap(), (1, last));
+}
+
 #[tokio::test]
 async fn watches_of_a_namespace_and_of_a_key_are_woken_for_theirs() {
     let f = Fixture::new();
