@@ -279,7 +279,7 @@ impl Scheduler {
         self.queue.tell(&Change::PodPlaced(bound.clone()), Instant::now());
         let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
         let (binder, patience, notes) = (self.binder.clone(), profile.bind_timeout, self.notes.clone());
-        tokio::spawn(async move {
+        client::spawn(async move {
             if !volumes.is_empty() {
                 teller.expect(&bound).await;
                 if let Err(why) = binder.bind(&bound, &node, &volumes, patience).await {
@@ -342,7 +342,7 @@ impl Scheduler {
         victims: Vec<Arc<Pod>>,
     ) {
         let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
-        tokio::spawn(async move {
+        client::spawn(async move {
             let _turn = writes.acquire().await;
             teller.condition(&pod, reason, &message, nominated.as_deref()).await;
             let node = nominated.as_deref().unwrap_or(&pod.nominated_node);

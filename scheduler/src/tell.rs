@@ -6,6 +6,7 @@ use api::{Value, tree};
 use client::{Client, Error, Method};
 use stdx::{Clock, Ids};
 
+const JSON: &str = "application/json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 /// The longest note of an event, in bytes.
 const NOTE_BYTES: usize = 1024;
@@ -19,7 +20,7 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Gives the pod its node.
+    /// Gives the pod its node. `bound` tells of it.
     pub async fn bind(&self, pod: &Pod) -> Result<(), Error> {
         let binding = tree!({
             "apiVersion": "v1", "kind": "Binding",
@@ -27,12 +28,13 @@ impl Teller {
             "target": {"kind": "Node", "name": (pod.node.clone())}
         });
         let path = resources::pods().object(&pod.namespace, &pod.name);
-        self.client
-            .call(Method::POST, &format!("{path}/binding"), Some(("application/json", &binding)))
-            .await?;
+        self.client.tell(Method::POST, &format!("{path}/binding"), Some((JSON, &binding))).await
+    }
+
+    /// Records that the pod got its node.
+    pub async fn bound(&self, pod: &Pod) {
         let note = format!("Successfully assigned {} to {}", pod.key(), pod.node);
         self.event(pod, None, "Normal", "Scheduled", "Binding", &note).await;
-        Ok(())
     }
 
     /// Says in the pod's status which node it will get once its volumes are bound.
@@ -62,7 +64,7 @@ impl Teller {
     async fn patch(&self, pod: &Pod, status: Value) {
         let path = format!("{}/status", resources::pods().object(&pod.namespace, &pod.name));
         let patch = tree!({"metadata": {"uid": (pod.uid.clone())}, "status": (status)});
-        if let Err(error) = self.client.call(Method::PATCH, &path, Some((STRATEGIC_PATCH, &patch))).await
+        if let Err(error) = self.client.tell(Method::PATCH, &path, Some((STRATEGIC_PATCH, &patch))).await
             && !error.is_not_found()
         {
             tracing::debug!(pod = pod.key(), %error, "the status of a pod is not told");
@@ -118,7 +120,8 @@ impl Teller {
         if let Some(related) = related {
             event.set(&["related"], about(related));
         }
-        if let Err(error) = self.client.create(&resources::events(), &pod.namespace, &event).await {
+        let path = resources::events().collection(&pod.namespace);
+        if let Err(error) = self.client.tell(Method::POST, &path, Some((JSON, &event))).await {
             tracing::debug!(%error, "an event is not recorded");
         }
     }

@@ -12,6 +12,7 @@ const LEASE_SECS: i64 = 40;
 const RENEWAL: Duration = Duration::from_secs(10);
 /// How often the status is posted although nothing changed: once in so many renewals (five minutes).
 const RENEWALS_PER_STATUS: u32 = 30;
+const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 pub struct HollowNode {
@@ -90,7 +91,7 @@ impl HollowNode {
     async fn post_status(&self, known: Option<&Value>) -> Result<(), Error> {
         let patch = tree!({"status": (self.status(known))});
         let path = format!("{}/status", resources::nodes().object("", &self.name));
-        self.client.call(Method::PATCH, &path, Some((STRATEGIC, &patch))).await.map(drop)
+        self.client.tell(Method::PATCH, &path, Some((STRATEGIC, &patch))).await
     }
 
     /// A condition keeps its time of transition while its status is as on the `known` node.
@@ -147,7 +148,8 @@ impl HollowNode {
         let patch = tree!({
             "metadata": {"uid": (meta("uid")), "resourceVersion": (meta("resourceVersion"))}, "status": (status)
         });
-        self.client.merge_patch(&resources::pods(), namespace, name, "status", &patch).await.map(drop)
+        let path = format!("{}/status", resources::pods().object(namespace, name));
+        self.client.tell(Method::PATCH, &path, Some((MERGE, &patch))).await
     }
 
     /// Ends a pod whose containers have stopped, which hollow ones do at once.

@@ -43,7 +43,8 @@ impl Claim {
         let text = |field: &str| claim.str_at(&["spec", field]).into();
         let volume: Str = text("volumeName");
         let owners = claim.list_at(&["metadata", "ownerReferences"]).iter();
-        let controller = owners.filter(|owner| owner.bool_at(&["controller"])).map(|o| o.str_at(&["uid"])).next();
+        let controller =
+            owners.filter(|owner| owner.bool_at(&["controller"])).map(|o| o.str_at(&["uid"])).next();
         let selector = claim.at(&["spec", "selector"]).filter(|selector| !selector.is_null());
         Claim {
             namespace: meta("namespace"),
