@@ -134,8 +134,9 @@ impl Plan<'_> {
             tracing::warn!(%why, volume, sub_path, "a part of a volume cannot be mounted");
             format!("failed to {what} for volumeMount {volume:?} of container {:?}", name(self.container))
         };
-        // A volume may be a file; its only part is itself.
-        sub_path::make(root, sub_path).map_err(|why| of("create subPath directory", why))?;
+        if !root.join(sub_path).exists() {
+            sub_path::make(root, sub_path).map_err(|why| of("create subPath directory", why))?;
+        }
         let place = (volume, name(self.container), index);
         sub_path::bind(&self.pod_dir(), place, root, sub_path).map_err(|why| of("prepare subPath", why))
     }

@@ -276,3 +276,6 @@ fn remove(dir: &Path) -> io::Result<()> {
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use stdx::{Clock, Ids, Time};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// However short a token's life, it is not asked for again at once.
+const LEAST: Duration = Duration::from_secs(10);
 /// So that not all tokens of a cluster are renewed at once.
 const JITTER_SECS: u64 = 10;
 
@@ -100,7 +102,7 @@ impl Tokens {
         // A life that a server extended beyond what was asked for counts as asked for.
         let fifth = life / 5;
         let left = expires.since(now);
-        now.plus(left.saturating_sub(fifth + jitter).min(DAY.saturating_sub(jitter)))
+        now.plus(left.saturating_sub(fifth + jitter).min(DAY.saturating_sub(jitter)).max(LEAST))
     }
 
     pub fn forget(&self, uid: &str) {
