@@ -69,7 +69,7 @@ async fn rotate_big(
             tokio::task::spawn_blocking(move || make_room(&path, limits)).await.map_err(io::Error::other)?
         };
         if let Err(why) = made_room {
-            tracing::warn!(path = %path.display(), %why, "old logs are not cleared");
+            tracing::debug!(path = %path.display(), %why, "old logs are not cleared");
             continue;
         }
         rename(runtime, &container.id, &path, clock).await?;

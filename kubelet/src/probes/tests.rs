@@ -121,6 +121,19 @@ async fn readiness_is_asked_at_once_and_then_each_period() {
     assert_eq!(*stage.told.lock(), 2, "told of false at first and of true");
 }
 
+#[tokio::test]
+async fn readiness_is_asked_at_once_also_by_a_clock_that_runs() {
+    let stage = Stage::new(probe("readinessProbe", tree!({"periodSeconds": 60})), |_| true);
+    stage.probe(Kind::Readiness);
+    stage.run("a", true);
+    let ready = async {
+        while stage.table.get("a").ready != Some(true) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ready).await.expect("asked at once");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_initial_delay_counts_from_the_containers_start() {
     let fields = tree!({"periodSeconds": 10, "initialDelaySeconds": 4});

@@ -136,19 +136,19 @@ impl<A: Ask> Turns<A> {
         }
         container_id(status).clone_into(&mut place.id);
         place.on_hold = false;
-        let has_started = status.bool_at(&["started"]);
+        let now = Instant::now();
+        place.due = on_grid(place.due, pace.period, now);
         if ran_before(status, self.kubelet_start.1) {
             // What the API says of it holds until it is asked.
-            if sidecar && self.kind == Kind::Startup && has_started {
+            if sidecar && self.kind == Kind::Startup && status.bool_at(&["started"]) {
                 self.set(seen, &place.id, true);
             }
-        } else {
-            self.table.set(spec::uid(&seen.pod), &place.id, self.kind, self.kind.at_first());
-            if self.kind == Kind::Readiness {
-                place.due = Instant::now();
-            }
+            return;
         }
-        place.due = on_grid(place.due, pace.period, Instant::now());
+        self.table.set(spec::uid(&seen.pod), &place.id, self.kind, self.kind.at_first());
+        if self.kind == Kind::Readiness {
+            place.due = now;
+        }
     }
 
     /// A running container: asked when it has its time, once it has started.
