@@ -8,13 +8,12 @@ use crate::hooks::Hooks;
 use crate::images::Images;
 use crate::logs;
 use crate::node::{self, Node};
-use crate::pod::{Admitted, Parts, Worker, spec};
-use crate::pods::{self, Pods, Start};
+use crate::pod::{Admitted, Parts, Worker};
+use crate::pods::{self, Pods, Source, Start};
 use crate::probes::Probes;
 use crate::runtime::events::{self, Happened};
 use crate::volumes::Volumes;
 use crate::{Runtime, Settings, resources};
-use api::{Value, tree};
 use client::{Client, Informer, Recorder, trim_managed_fields};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -95,12 +94,23 @@ fn parts(
     })
 }
 
-/// Workers start once it is known what is to run.
+/// Workers start as their pods come; what is nobody's is cleaned up once all pods are known.
 async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>) {
     let informer = pods::follow(&parts.pods, client, &parts.settings.node_name);
-    informer.synced().await;
+    if parts.settings.static_pods.is_none() {
+        parts.pods.heard_from(Source::Folder);
+    }
+    let pods = parts.pods.clone();
+    tokio::spawn(async move {
+        informer.synced().await;
+        pods.heard_from(Source::Api);
+    });
     let garbage = Garbage::new(parts.runtime.clone(), &parts.pods, &parts.settings);
-    tokio::spawn(garbage.clone().run());
+    let (pods, clear) = (parts.pods.clone(), garbage.clone());
+    tokio::spawn(async move {
+        pods.settled().await;
+        clear.run().await;
+    });
     let (log_root, clock) = (parts.settings.log_root.clone(), parts.settings.clock.clone());
     tokio::spawn(logs::rotate(parts.runtime.clone(), log_root, logs::LIMITS, clock));
     tokio::spawn(listen(parts.clone(), garbage));
@@ -136,24 +146,16 @@ async fn find_owner(parts: Arc<Parts>, id: String) {
 
 /// Has pods cleaned up that only containerd still has.
 async fn adopt(parts: Arc<Parts>) {
+    parts.pods.settled().await;
     match parts.runtime.find_pods().await {
         Ok(found) => {
             for pod in found.into_iter().filter(|pod| !parts.pods.has(&pod.uid)) {
                 tracing::info!(pod.namespace, pod.name, "a pod is gone; what is left of it is removed");
-                parts.pods.adopt(Arc::new(orphan(&pod.uid, &pod.namespace, &pod.name)));
+                parts.pods.adopt(Arc::new(pod.object()));
             }
             // Of others, no more than folders is left.
             parts.context.volumes.orphans(|uid| parts.pods.has(uid)).await;
         }
         Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
     }
-}
-
-fn orphan(uid: &str, namespace: &str, name: &str) -> Value {
-    let pod = tree!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"uid": uid, "namespace": namespace, "name": name},
-        "spec": {"restartPolicy": "Never"}
-    });
-    debug_assert_eq!(spec::uid(&pod), uid);
-    pod
 }

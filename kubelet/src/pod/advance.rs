@@ -7,6 +7,7 @@ use super::spec::{self, List, name_of};
 use super::{Observed, Wait, restart_count};
 use crate::container::{self, ContainerFacts, pod_dir};
 use crate::hooks::Hooked;
+use crate::logs;
 use crate::pods::Message;
 use crate::{cri, sandbox};
 use api::Value;
@@ -62,13 +63,15 @@ impl Advance {
             }
             match step {
                 Action::Reset { id, name } => self.reset(id, name).await,
-                Action::Sandbox { attempt, replaces } => match self.sandbox(*attempt, *replaces).await {
-                    Some(made) => place = Some(made),
-                    None => {
+                Action::Sandbox { attempt, replaces } => {
+                    if self.has_network() {
+                        place = self.sandbox(*attempt, *replaces).await;
+                    }
+                    if place.is_none() {
                         done.has_no_sandbox = true;
                         break;
                     }
-                },
+                }
                 Action::Start { list, name } => {
                     if place.is_none() {
                         place = self.place();
@@ -178,6 +181,17 @@ impl Advance {
         }
     }
 
+    /// Whether the node has a network for the pod.
+    fn has_network(&self) -> bool {
+        if spec::uses_host_network(&self.pod) || self.parts.node.runtime().network_is_ready() {
+            return true;
+        }
+        let why = self.parts.node.runtime().errors(self.parts.now()).join(", ");
+        let message = format!("network is not ready: {why}");
+        self.parts.say(&self.pod, "Warning", "NetworkNotReady", &message);
+        false
+    }
+
     async fn make_sandbox(&self, attempt: u32) -> Result<Place, String> {
         let (parts, pod) = (&self.parts, &self.pod);
         let config = sandbox::config(&parts.context, pod, attempt).map_err(|wait| wait.message)?;
@@ -266,6 +280,7 @@ impl Advance {
             parts.say_of(pod, name, id, "Warning", FAILED, &format!("Error: {message}"));
             Wait::new(reason, message)
         };
+        let attempt = config.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
         let made = parts.runtime.create_container(&place.id, config, place.config.clone()).await;
         let id = made.map_err(|status| failed("CreateContainerError", "", &status))?;
         parts.pods.set_owner(&id, spec::uid(pod));
@@ -274,6 +289,9 @@ impl Advance {
         self.tell(Message::Look);
         started.map_err(|status| failed("RunContainerError", &id, &status))?;
         parts.say_of(pod, name, &id, "Normal", "Started", "Container started");
+        if let Err(why) = logs::link(&parts.settings.log_root, pod, name, &id, attempt) {
+            tracing::debug!(container = name, %why, "a log is not linked");
+        }
         self.post_start(place, container, &id).await
     }
 

@@ -5,7 +5,7 @@
 
 mod feed;
 
-pub use feed::follow;
+pub use feed::{MIRROR, follow};
 
 use crate::pod::{Observed, Wait, spec};
 use api::Value;
@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, watch};
 
 /// Where a pod comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct View {
 pub struct Pods {
     shared: Arc<RwLock<State>>,
     starts: Option<UnboundedSender<Start>>,
+    mirrors_changed: Arc<Notify>,
+    heard: Arc<watch::Sender<Vec<Source>>>,
 }
 
 #[derive(Default)]
@@ -89,7 +92,7 @@ impl Pods {
     /// A registry, and the workers that it wants started.
     pub fn new() -> (Self, UnboundedReceiver<Start>) {
         let (starts, started) = mpsc::unbounded_channel();
-        (Pods { shared: Arc::default(), starts: Some(starts) }, started)
+        (Pods { starts: Some(starts), ..Pods::default() }, started)
     }
 
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
@@ -122,6 +125,25 @@ impl Pods {
     /// The pod's status as this kubelet says it, also before the API server has it.
     pub fn status(&self, uid: &str) -> Option<Arc<Value>> {
         self.shared.read().by_uid.get(uid).and_then(|entry| entry.status.clone())
+    }
+
+    /// All pods of a source have been put.
+    pub fn heard_from(&self, source: Source) {
+        self.heard.send_if_modified(|heard| {
+            let is_news = !heard.contains(&source);
+            if is_news {
+                heard.push(source);
+            }
+            is_news
+        });
+    }
+
+    /// Returns once all pods are known that this node is to run.
+    pub async fn settled(&self) {
+        let all =
+            |heard: &Vec<Source>| [Source::Api, Source::Folder].iter().all(|source| heard.contains(source));
+        // The sender lives as long as this does.
+        let _ = self.heard.subscribe().wait_for(all).await;
     }
 
     /// Has the pod's worker try at once what it would try again later: a volume or something else changed.
@@ -218,6 +240,11 @@ impl Pods {
         self.shared.read().mirrors.values().cloned().collect()
     }
 
+    /// Returns after a mirror came, changed or went.
+    pub async fn mirrors_changed(&self) {
+        self.mirrors_changed.notified().await;
+    }
+
     fn set_mirror(&self, name: String, mirror: Option<Arc<Value>>) {
         let mut state = self.shared.write();
         let uid = state.by_name.get(&name).cloned();
@@ -225,6 +252,7 @@ impl Pods {
             Some(mirror) => drop(state.mirrors.insert(name, mirror)),
             None => drop(state.mirrors.remove(&name)),
         }
+        self.mirrors_changed.notify_one();
         if let Some(entry) = uid.and_then(|uid| state.by_uid.get(&uid)) {
             let _ = entry.inbox.send(Message::Changed);
         }

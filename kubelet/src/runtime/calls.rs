@@ -3,6 +3,7 @@
 use super::{Runtime, labels};
 use crate::cri;
 use crate::pod::Observed;
+use api::{Value, json, tree};
 use containerd_client::tonic::{Code, Status};
 use futures::future::try_join_all;
 use std::collections::{BTreeMap, HashMap};
@@ -16,11 +17,53 @@ const SANDBOX_PATIENCE: Duration = Duration::from_secs(240);
 type Answer<T> = Result<T, Status>;
 
 /// A pod that containerd has something of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     pub uid: String,
     pub namespace: String,
     pub name: String,
+    /// As its containers remember it.
+    pub grace: Option<i64>,
+    /// Its containers, with what they want to be run before their end.
+    pub containers: Vec<Value>,
+}
+
+impl Found {
+    fn of(labels: &HashMap<String, String>) -> Option<Self> {
+        let label = |name: &str| labels.get(name).cloned();
+        Some(Found {
+            uid: label(labels::POD_UID)?,
+            namespace: label(labels::POD_NAMESPACE)?,
+            name: label(labels::POD_NAME)?,
+            ..Found::default()
+        })
+    }
+
+    fn add(&mut self, container: &cri::Container) {
+        let annotation = |name: &str| container.annotations.get(name);
+        if let Some(grace) = annotation(labels::POD_TERMINATION_GRACE).and_then(|grace| grace.parse().ok()) {
+            self.grace = Some(grace);
+        }
+        let name = container.labels.get(labels::CONTAINER_NAME).map_or("", String::as_str);
+        let mut own = tree!({"name": name});
+        if let Some(hook) = annotation(labels::PRE_STOP).and_then(|hook| json::parse(hook.as_bytes()).ok()) {
+            own.set(&["lifecycle", "preStop"], hook);
+        }
+        self.containers.push(own);
+    }
+
+    /// As much of the pod as is needed to end it.
+    pub fn object(&self) -> Value {
+        let (uid, namespace, name) = (self.uid.as_str(), self.namespace.as_str(), self.name.as_str());
+        let mut pod = tree!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"uid": uid, "namespace": namespace, "name": name},
+            "spec": {"restartPolicy": "Never", "containers": (Value::List(self.containers.clone()))}
+        });
+        if let Some(grace) = self.grace {
+            pod.set(&["spec", "terminationGracePeriodSeconds"], grace);
+        }
+        pod
+    }
 }
 
 async fn within<T>(patience: Duration, call: impl Future<Output = Answer<tonic::Response<T>>>) -> Answer<T> {
@@ -108,18 +151,16 @@ impl Runtime {
             within(PATIENCE, client.list_pod_sandbox(cri::ListPodSandboxRequest::default())).await?;
         let containers =
             within(PATIENCE, client.list_containers(cri::ListContainersRequest::default())).await?;
-        let sandboxes = sandboxes.items.into_iter().map(|sandbox| sandbox.labels);
-        let all = sandboxes.chain(containers.containers.into_iter().map(|container| container.labels));
-        let found = all.filter_map(|mut labels| {
-            let mut take = |name| labels.remove(name);
-            let found = Found {
-                uid: take(labels::POD_UID)?,
-                namespace: take(labels::POD_NAMESPACE)?,
-                name: take(labels::POD_NAME)?,
-            };
-            Some((found.uid.clone(), found))
-        });
-        Ok(found.collect::<BTreeMap<_, _>>().into_values().collect())
+        let mut found = BTreeMap::new();
+        for pod in sandboxes.items.iter().filter_map(|sandbox| Found::of(&sandbox.labels)) {
+            found.insert(pod.uid.clone(), pod);
+        }
+        for container in &containers.containers {
+            if let Some(pod) = Found::of(&container.labels) {
+                found.entry(pod.uid.clone()).or_insert(pod).add(container);
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The pod whose container or sandbox has this id.
