@@ -13,6 +13,7 @@ mod legacy_uses;
 mod logs;
 mod node;
 mod own_writes;
+mod pod_rules;
 mod remote;
 mod serve;
 mod token;

@@ -2,6 +2,7 @@
 
 use crate::containerd::{self, Containerd};
 use crate::flags::{self, Node};
+use crate::pod_rules::PodRules;
 use crate::{logs, remote, up};
 use anyhow::Context;
 use certs::{Authority, ServerNames, ServerTls, certificates_from_pem};
@@ -48,6 +49,9 @@ pub async fn start(
     settings.port = listener.local_addr().context("cannot tell where we listen")?.port();
     let address = kubelet::address(&settings);
     let kubelet = kubelet::start(settings, client).await.context("cannot start the node")?;
+    if let Some(rules) = PodRules::new() {
+        kubelet.run_folder(Arc::new(rules));
+    }
     tokio::spawn(serve(kubelet, listener, trust, (flags.name(), address), clock));
     Ok(())
 }

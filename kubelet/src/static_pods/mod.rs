@@ -1,0 +1,126 @@
+//! Pods that the node runs by itself, from manifests in a folder, and their mirrors in the API: copies by which others
+//! see them. Source of names and rules: upstream's `kubernetes/pkg/kubelet/config` and `pod/mirror_client.go`.
+
+mod folder;
+mod manifest;
+mod mirrors;
+
+pub use manifest::PodRules;
+
+use crate::node::Node;
+use crate::pods::{Pods, Source};
+use crate::{Kubelet, Settings};
+use api::Value;
+use client::{Client, key_of};
+use folder::Folder;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the folder is read although nothing was noticed.
+const SCAN: Duration = Duration::from_secs(20);
+/// How long until what could not be done yet is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What static pods are run with.
+struct Parts {
+    settings: Arc<Settings>,
+    /// With the identity of the node.
+    client: Client,
+    pods: Pods,
+    node: Node,
+    rules: Arc<dyn PodRules>,
+}
+
+struct StaticPods {
+    parts: Parts,
+    path: PathBuf,
+    /// Those that run, by `NS/NAME`.
+    running: HashMap<String, Arc<Value>>,
+}
+
+impl Kubelet {
+    /// Runs the pods of the settings' folder, read by `rules`; nothing when there is none.
+    pub fn run_folder(&self, rules: Arc<dyn PodRules>) {
+        let parts = &self.parts;
+        let Some(path) = parts.settings.static_pods.clone() else { return };
+        let parts = Parts {
+            settings: parts.settings.clone(),
+            client: parts.client.clone(),
+            pods: parts.pods.clone(),
+            node: parts.node.clone(),
+            rules,
+        };
+        tokio::spawn(StaticPods { parts, path, running: HashMap::new() }.run());
+    }
+}
+
+impl StaticPods {
+    async fn run(mut self) {
+        let mut folder = Folder::new(&self.path);
+        loop {
+            let wanted = self.read();
+            let mut is_done = self.run_only(wanted);
+            self.parts.pods.heard_from(Source::Folder);
+            is_done &= mirrors::reconcile(&self.parts, &self.running).await;
+            tokio::select! {
+                () = folder.changed() => {}
+                () = self.parts.pods.mirrors_changed() => {}
+                () = tokio::time::sleep(if is_done { SCAN } else { AGAIN }) => {}
+            }
+        }
+    }
+
+    /// The pods of the folder by `NS/NAME`; of two with one name the last counts.
+    fn read(&self) -> HashMap<String, Arc<Value>> {
+        let settings = &self.parts.settings;
+        let mut wanted = HashMap::new();
+        for file in folder::files(&self.path) {
+            match manifest::read(&file, &settings.node_name, &*self.parts.rules) {
+                Ok(mut pod) => {
+                    let key = key_of(&pod);
+                    // Seen once, it stays the same object.
+                    let known = self.running.get(&key).filter(|known| uid(known) == uid(&pod)).cloned();
+                    let pod = known.unwrap_or_else(|| {
+                        manifest::mark(&mut pod, settings.clock.now());
+                        Arc::new(pod)
+                    });
+                    wanted.insert(key, pod);
+                }
+                Err(why) => tracing::warn!(file = %file.display(), why, "a manifest is left out"),
+            }
+        }
+        wanted
+    }
+
+    /// Stops what is no longer wanted and starts what is new. False when something has to wait: a changed pod starts
+    /// after its former self is gone.
+    fn run_only(&mut self, wanted: HashMap<String, Arc<Value>>) -> bool {
+        let pods = &self.parts.pods;
+        let mut is_done = true;
+        self.running.retain(|key, pod| {
+            if wanted.get(key).is_some_and(|new| uid(new) == uid(pod)) {
+                return true;
+            }
+            if pods.by_uid(uid(pod)).is_some() {
+                pods.remove(uid(pod));
+            }
+            let is_leaving = pods.has(uid(pod));
+            is_done &= !is_leaving;
+            is_leaving
+        });
+        for (key, pod) in wanted {
+            if self.running.contains_key(&key) {
+                continue;
+            }
+            pods.put(Source::Folder, pod.clone());
+            self.running.insert(key, pod);
+        }
+        is_done
+    }
+}
+
+fn uid(pod: &Value) -> &str {
+    pod.str_at(&["metadata", "uid"])
+}
