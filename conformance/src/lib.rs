@@ -7,6 +7,7 @@
 
 pub mod binary;
 pub mod clients;
+pub mod etcd;
 pub mod https_server;
 pub mod kubeconfig;
 pub mod kubectl;
@@ -19,6 +20,7 @@ pub mod wait;
 pub mod webhook;
 pub mod wire;
 
+pub use etcd::Etcd;
 pub use https_server::HttpsServer;
 pub use kubectl::{Kubectl, Outcome};
 pub use machine::Machine;

@@ -82,6 +82,12 @@ pub fn sort_for_deletion(pods: &mut [Arc<Value>]) {
     });
 }
 
+/// The names of the init containers that go on beside the others.
+pub fn sidecars(pod: &Value) -> impl Iterator<Item = &str> {
+    let goes_on = |container: &&Value| container.str_at(&["restartPolicy"]) == "Always";
+    pod.list_at(&["spec", "initContainers"]).iter().filter(goes_on).map(|c| c.str_at(&["name"]))
+}
+
 /// The names of the claims that a pod mounts.
 pub fn claims_of(pod: &Value) -> Vec<String> {
     let name = |volume: &Value| match volume.str_at(&["persistentVolumeClaim", "claimName"]) {

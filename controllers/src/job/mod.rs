@@ -1,19 +1,25 @@
 //! job-controller: pods that run to completion, counted once each.
 //!
 //! A pod holds a finalizer until it is counted: its uid is first written to the status as not counted yet, then the
-//! finalizer goes, then the counters grow. Policies on failing pods, limits for each index and success policies are
-//! not evaluated yet.
+//! finalizer goes, then the counters grow. A job that ends says so twice: first that its end is decided, and that it
+//! is over when no pod is left.
 
+mod backoff;
+mod indexes;
 mod plan;
+mod policy;
 mod tracking;
 
 use crate::owner::{self, Claimant};
 use crate::reconcile::{self, Outcome};
-use crate::{Context, Recorder, conditions, pod_batch, pods, resources, status};
+use crate::{Context, Recorder, conditions, pod_batch, pods, resources};
+use api::Value;
 use api::selector::LabelSelector;
-use api::{Value, tree};
+use backoff::Backoff;
 use client::{Client, Error, Informer, WorkQueue};
-use plan::{Plan, View, count};
+use parking_lot::Mutex;
+use plan::{End, Plan, View, count};
+use std::collections::HashMap;
 use std::sync::Arc;
 use stdx::{Clock, Time};
 
@@ -21,8 +27,6 @@ const KIND: (&str, &str) = ("batch/v1", "Job");
 const WORKERS: usize = 5;
 /// Begins keys that name a pod whose job is gone.
 const ORPHAN: &str = "orphan ";
-/// How many pods are made or deleted in one go.
-const BURST: usize = 500;
 
 struct Controller {
     client: Client,
@@ -31,6 +35,8 @@ struct Controller {
     recorder: Recorder,
     clock: Clock,
     queue: WorkQueue,
+    /// What is known of failures, by job.
+    backoffs: Mutex<HashMap<String, Backoff>>,
 }
 
 pub fn start(context: &Context<'_>) {
@@ -41,6 +47,7 @@ pub fn start(context: &Context<'_>) {
         recorder: context.recorder.clone(),
         clock: context.clock(),
         queue: WorkQueue::new(),
+        backoffs: Mutex::default(),
     });
     let follower = controller.clone();
     controller.jobs.on_change(Arc::new(move |old, new| follower.job_changed(old, new)));
@@ -68,49 +75,56 @@ pub fn start(context: &Context<'_>) {
     });
 }
 
+/// Somebody else looks after this job.
+fn is_foreign(job: &Value) -> bool {
+    !matches!(job.str_at(&["spec", "managedBy"]), "" | "kubernetes.io/job-controller")
+}
+
 impl Controller {
     fn job_changed(&self, old: Option<&Arc<Value>>, new: Option<&Arc<Value>>) {
         let Some(job) = new.or(old) else { return };
         self.queue.add(client::key_of(job));
-        if new.is_none() {
-            let namespace = job.str_at(&["metadata", "namespace"]);
-            for pod in self.pods.cache().list(namespace) {
-                if owner::controller_uid(&pod) == owner::uid(job) {
-                    self.check_orphan(&pod);
-                }
-            }
+        if new.is_none() || (plan::is_finished(job) && !old.is_some_and(|old| plan::is_finished(old))) {
+            self.pods_of(job).iter().for_each(|pod| self.check_orphan(pod));
         }
     }
 
     async fn sync(&self, key: &str) -> Outcome {
-        let Some(job) = self.jobs.cache().get(key) else { return Ok(()) };
-        let foreign = !matches!(job.str_at(&["spec", "managedBy"]), "" | "kubernetes.io/job-controller");
-        if foreign || owner::is_leaving(&job) {
+        let job = self.jobs.cache().get(key);
+        let Some(job) = job.filter(|job| !is_foreign(job) && !plan::is_finished(job)) else {
+            self.backoffs.lock().remove(key);
             return Ok(());
-        }
-        let pods = self.claim(&job).await?;
-        let job = self.count_finished(&job, &pods).await?;
-        if plan::is_finished(&job) {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let (leaving, staying): (Vec<_>, Vec<_>) =
-            pods.into_iter().filter(|p| !pods::is_finished(p)).partition(|p| owner::is_leaving(p));
-        let counted = |field: &str| job.i64_at(&["status", field]).unwrap_or(0);
-        let view = View {
-            job: &job,
-            active: staying,
-            terminating: leaving.len(),
-            succeeded: counted("succeeded"),
-            failed: counted("failed"),
-            now,
         };
-        let plan = plan::plan(&view, self.last_failure(&job));
-        let status = self.status(&view, &plan);
-        let done = self.act(&job, &plan).await;
-        let active = self.active_after(&job, &view, &plan);
-        self.write(&job, status, active).await?;
-        self.look_again(key, &job, &plan, now);
+        let claimed = self.claim(&job).await?;
+        let before = self.backoffs.lock().get(key).copied().unwrap_or_default();
+        let view = View::new(&job, &claimed, before, self.clock.now());
+        let mut end = view.end();
+        let done = self.act(key, &view, end.as_ref()).await;
+        let now = self.pods_of(&job);
+        let active: Vec<&Arc<Value>> = now.iter().filter(|pod| pods::is_active(pod)).collect();
+        let mut status = job.get("status").cloned().unwrap_or_default();
+        if status.str_at(&["startTime"]).is_empty() && !plan::is_suspended(&job) {
+            status.set(&["startTime"], view.now.rfc3339());
+        }
+        match &end {
+            Some(_) if done.is_err() => end = None,
+            Some(_) => {}
+            None if view.is_complete(active.len()) => end = Some(completed()),
+            None if !owner::is_leaving(&job) => self.note_suspension(&job, &mut status, view.now),
+            None => {}
+        }
+        let terminating = now.iter().filter(|pod| plan::is_terminating(pod)).count();
+        status.set(&["active"], count(active.len()));
+        status.set(&["ready"], count(active.iter().filter(|pod| pods::is_ready(pod)).count()));
+        status.set(&["terminating"], count(terminating));
+        let tally = tracking::tally(&view, end.as_ref(), status);
+        let is_full = tally.is_full;
+        let tracked = self.track(&view, end.as_ref(), tally, terminating).await;
+        if is_full {
+            self.queue.add(key);
+        }
+        reconcile::unless_gone(tracked)?;
+        self.look_at_deadline(key);
         done
     }
 
@@ -129,96 +143,58 @@ impl Controller {
         claimant.claim(&resources::pods(), all).await
     }
 
-    async fn act(&self, job: &Value, plan: &Plan) -> Outcome {
-        let batch = pod_batch::Batch {
-            client: &self.client,
-            pods: &self.pods,
-            recorder: &self.recorder,
-            owner: job,
-            kind: KIND,
-        };
-        match plan {
-            Plan::Create { count, indexes } => {
-                let index = |i: usize| indexes.get(i).copied();
-                let pods = (0..(*count).min(BURST)).map(|i| plan::new_pod(job, index(i)));
-                batch.create(pods.collect()).await
-            }
-            Plan::Delete(names) => batch.delete(names).await,
-            Plan::Finish { complete: false, .. } => {
-                let active = self.pods_of(job).into_iter().filter(|p| pods::is_active(p));
-                let names: Vec<String> = active.map(|p| p.str_at(&["metadata", "name"]).to_owned()).collect();
-                batch.delete(&names).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn pods_of(&self, job: &Value) -> Vec<Arc<Value>> {
         let all = self.pods.cache().list(job.str_at(&["metadata", "namespace"]));
         all.into_iter().filter(|p| owner::controller_uid(p) == owner::uid(job)).collect()
     }
 
-    /// How many pods are active now that the plan was carried out (as far as it was).
-    fn active_after(&self, job: &Value, view: &View<'_>, plan: &Plan) -> i64 {
-        match plan {
-            Plan::Create { .. } | Plan::Delete(_) | Plan::Finish { .. } => {
-                count(self.pods_of(job).iter().filter(|p| pods::is_active(p)).count())
+    /// Makes and deletes pods: what is left when the job ends, else what the plan says.
+    async fn act(&self, key: &str, view: &View<'_>, end: Option<&End>) -> Outcome {
+        let batch = pod_batch::Batch {
+            client: &self.client,
+            pods: &self.pods,
+            recorder: &self.recorder,
+            owner: view.job,
+            kind: KIND,
+        };
+        let names = |pods: &[Arc<Value>]| -> Vec<String> {
+            pods.iter().map(|pod| pod.str_at(&["metadata", "name"]).to_owned()).collect()
+        };
+        if end.is_some() {
+            return batch.delete(&names(&view.active)).await;
+        }
+        if owner::is_leaving(view.job) {
+            return Ok(());
+        }
+        match view.plan() {
+            Plan::Keep => Ok(()),
+            Plan::Create(pods) => batch.create(pods).await,
+            Plan::Delete(pods) => {
+                // They are no failures: they are let go uncounted.
+                self.release(&pods).await?;
+                batch.delete(&names(&pods)).await
             }
-            _ => count(view.active.len()),
+            Plan::Wait(left) => {
+                self.queue.add_after(key, left);
+                Ok(())
+            }
         }
     }
 
-    fn status(&self, view: &View<'_>, plan: &Plan) -> Value {
-        let job = view.job;
-        let mut status = job.get("status").cloned().unwrap_or_default();
-        status.set(&["ready"], count(view.active.iter().filter(|p| pods::is_ready(p)).count()));
-        status.set(&["terminating"], count(view.terminating));
-        if status.at(&["uncountedTerminatedPods"]).is_none() {
-            status.set(&["uncountedTerminatedPods"], Value::map());
-        }
-        let now = view.now;
+    /// Says that the job is suspended, or goes on.
+    fn note_suspension(&self, job: &Value, status: &mut Value, now: Time) {
         let mut list = status.list_at(&["conditions"]).to_vec();
-        self.note_suspension(job, &mut list, &mut status, now);
-        if let Plan::Finish { complete, reason, message } = plan {
-            let text = now.rfc3339();
-            let (before, ty) =
-                if *complete { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
-            for ty in [before, ty] {
-                let mut condition = conditions::new(ty, "True", &text, reason, message);
-                condition.set(&["lastProbeTime"], text.as_str());
-                conditions::set(&mut list, condition);
-            }
-            if *complete {
-                status.set(&["completionTime"], text.as_str());
-                self.recorder.normal(KIND, job, "Completed", "Job completed");
-            } else {
-                self.recorder.warning(KIND, job, reason, message);
-            }
-        }
-        if !list.is_empty() {
-            status.set(&["conditions"], Value::List(list));
-        }
-        status
-    }
-
-    /// Starts the job's clock, or says that it is suspended or goes on.
-    fn note_suspension(&self, job: &Value, list: &mut Vec<Value>, status: &mut Value, now: Time) {
-        let text = now.rfc3339();
-        let was = conditions::is_true(list, "Suspended");
+        let was = conditions::is_true(&list, "Suspended");
         let (state, reason, message) = match (plan::is_suspended(job), was) {
             (true, false) => ("True", "Suspended", "Job suspended"),
             (false, true) => ("False", "Resumed", "Job resumed"),
-            (true, true) => return,
-            (false, false) => {
-                if status.str_at(&["startTime"]).is_empty() {
-                    status.set(&["startTime"], text);
-                }
-                return;
-            }
+            _ => return,
         };
+        let text = now.rfc3339();
         let mut condition = conditions::new("Suspended", state, &text, &format!("Job{reason}"), message);
         condition.set(&["lastProbeTime"], text.as_str());
-        conditions::set(list, condition);
+        conditions::set(&mut list, condition);
+        status.set(&["conditions"], list);
         if plan::is_suspended(job) {
             status.unset(&["startTime"]);
         } else {
@@ -227,40 +203,25 @@ impl Controller {
         self.recorder.normal(KIND, job, reason, message);
     }
 
-    async fn write(&self, job: &Value, mut status: Value, active: i64) -> Outcome {
-        status.set(&["active"], active);
-        let unsaid = job.at(&["status", "uncountedTerminatedPods"]).is_none();
-        let written = if unsaid {
-            let mut wanted = job.clone();
-            wanted.set(&["status"], status);
-            let namespace = job.str_at(&["metadata", "namespace"]);
-            let written = self.client.update_lens(&resources::jobs(), namespace, "status", &wanted).await;
-            reconcile::unless_gone(written)?
-        } else {
-            status::write(&self.client, &resources::jobs(), job, status).await?
-        };
-        if let Some(written) = written {
-            self.jobs.caught_up(&written).await;
-        }
-        Ok(())
+    fn remember(&self, key: &str, backoff: Backoff) {
+        self.backoffs.lock().insert(key.to_owned(), backoff);
     }
 
-    fn look_again(&self, key: &str, job: &Value, plan: &Plan, now: Time) {
-        if let Plan::Wait(wait) = plan {
-            self.queue.add_after(key, *wait);
-        }
-        if let Some(left) = plan::until_deadline(job, now).filter(|left| !left.is_zero()) {
+    fn look_at_deadline(&self, key: &str) {
+        let Some(job) = self.jobs.cache().get(key).filter(|job| !plan::is_finished(job)) else { return };
+        let left = plan::until_deadline(&job, self.clock.now());
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
             self.queue.add_after(key, left);
         }
     }
 }
 
-/// A map with one field, for merge patches.
-fn finalizers_patch(pod: &Value) -> Value {
-    let mut finalizers = pod.list_at(&["metadata", "finalizers"]).to_vec();
-    finalizers.retain(|f| f.as_str() != Some(plan::TRACKING));
-    let version = pod.str_at(&["metadata", "resourceVersion"]);
-    let mut patch = tree!({"metadata": {"resourceVersion": version}});
-    patch.set(&["metadata", "finalizers"], Value::List(finalizers));
-    patch
+/// The end of a job of which all is done.
+fn completed() -> End {
+    End {
+        succeeds: true,
+        reason: "CompletionsReached".to_owned(),
+        message: "Reached expected number of succeeded pods".to_owned(),
+        is_told: false,
+    }
 }

@@ -1,28 +1,38 @@
 //! What a job needs next, from its pods. Pure.
 
+use super::backoff::{self, Backoff};
+use super::indexes::{self, FAILURES, IGNORED_FAILURES, INDEX, Indexes};
+use super::policy;
 use crate::{conditions, owner, pods};
 use api::{Value, tree};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::Time;
 
-pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub const TRACKING: &str = "batch.kubernetes.io/job-tracking";
-
-/// How long the first failed pod delays its replacement, and at most.
-const FIRST_DELAY: Duration = Duration::from_secs(10);
-const LONGEST_DELAY: Duration = Duration::from_secs(600);
+/// How many pods are made or deleted in one go.
+const BURST: usize = 500;
+/// The longest name to which a random end is added.
+const NAME_BYTES: usize = 58;
 
 /// A job and what its pods came to.
 pub struct View<'a> {
     pub job: &'a Value,
+    pub pods: &'a [Arc<Value>],
     pub active: Vec<Arc<Value>>,
     /// On their way out, but not finished.
     pub terminating: usize,
     /// Finished ones, counted or not.
     pub succeeded: i64,
     pub failed: i64,
+    /// Of indexed jobs: done as the status says, done in all, and given up when each index has a limit.
+    pub done_before: Indexes,
+    pub done: Indexes,
+    pub given_up: Option<Indexes>,
+    /// Failed pods that stay until they are replaced, by index.
+    pub to_replace: BTreeMap<i64, Arc<Value>>,
+    pub backoff: Backoff,
     pub now: Time,
 }
 
@@ -30,21 +40,28 @@ pub struct View<'a> {
 #[derive(Debug, PartialEq)]
 pub enum Plan {
     Keep,
-    /// So many more pods, for these indexes when the job counts them.
-    Create {
-        count: usize,
-        indexes: Vec<i64>,
-    },
+    /// These pods more.
+    Create(Vec<Value>),
     /// These pods are too many.
-    Delete(Vec<String>),
+    Delete(Vec<Arc<Value>>),
     /// Not before a failed pod's delay is over.
     Wait(Duration),
-    /// The job is over: condition, reason, message.
-    Finish {
-        complete: bool,
-        reason: &'static str,
-        message: &'static str,
-    },
+}
+
+/// How a job ends: the condition that says so first, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub succeeds: bool,
+    pub reason: String,
+    pub message: String,
+    /// The first condition stands already.
+    pub is_told: bool,
+}
+
+impl End {
+    fn new(succeeds: bool, reason: &str, message: &str) -> Self {
+        End { succeeds, reason: reason.to_owned(), message: message.to_owned(), is_told: false }
+    }
 }
 
 pub fn is_finished(job: &Value) -> bool {
@@ -56,101 +73,223 @@ pub fn is_suspended(job: &Value) -> bool {
     job.bool_at(&["spec", "suspend"])
 }
 
-pub fn is_indexed(job: &Value) -> bool {
-    job.str_at(&["spec", "completionMode"]) == "Indexed"
+pub fn is_tracked(pod: &Value) -> bool {
+    pod.list_at(&["metadata", "finalizers"]).iter().any(|f| f.as_str() == Some(TRACKING))
+}
+
+/// On its way out and not finished.
+pub fn is_terminating(pod: &Value) -> bool {
+    owner::is_leaving(pod) && !pods::is_finished(pod)
 }
 
 pub fn completions(job: &Value) -> Option<i64> {
     job.i64_at(&["spec", "completions"])
 }
 
-/// The index that a pod works on.
-pub fn index_of(pod: &Value) -> Option<i64> {
-    pod.str_at(&["metadata", "annotations", INDEX]).parse().ok()
+pub fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// The indexes of a text such as `0-2,5`.
-pub fn parse_indexes(text: &str) -> BTreeSet<i64> {
-    let part = |part: &str| -> Option<std::ops::RangeInclusive<i64>> {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse().ok()?..=last.parse().ok()?)
-    };
-    text.split(',').filter_map(part).flatten().collect()
-}
+impl<'a> View<'a> {
+    /// `before` is what was known of failures when the job was last looked at.
+    pub fn new(job: &'a Value, pods: &'a [Arc<Value>], before: Backoff, now: Time) -> Self {
+        let tracked: Vec<Arc<Value>> = pods.iter().filter(|pod| is_tracked(pod)).cloned().collect();
+        let uncounted = |list: &str| job.list_at(&["status", "uncountedTerminatedPods", list]);
+        let is_new = |pod: &Arc<Value>, list: &str| {
+            let known = uncounted(list).iter().any(|uid| uid.as_str() == Some(owner::uid(pod)));
+            !known && (!indexes::is_indexed(job) || indexes::valid_index(job, pod).is_some())
+        };
+        let new = |list: &str, is_it: &dyn Fn(&Arc<Value>) -> bool| -> Vec<Arc<Value>> {
+            tracked.iter().filter(|pod| is_new(pod, list) && is_it(pod)).cloned().collect()
+        };
+        let succeeded = new("succeeded", &|pod| pods::phase(pod) == "Succeeded");
+        let failed = new("failed", &|pod| policy::has_failed(job, pod));
+        let counted =
+            |field: &str| job.i64_at(&["status", field]).unwrap_or(0) + count(uncounted(field).len());
+        let counting = failed.iter().filter(|pod| policy::judge_failure(job, pod).counts).count();
+        let mut view = View {
+            job,
+            pods,
+            active: pods.iter().filter(|pod| pods::is_active(pod)).cloned().collect(),
+            terminating: pods.iter().filter(|pod| is_terminating(pod)).count(),
+            succeeded: counted("succeeded") + count(succeeded.len()),
+            failed: counted("failed") + count(counting),
+            done_before: Indexes::new(),
+            done: Indexes::new(),
+            given_up: None,
+            to_replace: BTreeMap::new(),
+            backoff: before.with(&succeeded, &failed),
+            now,
+        };
+        if indexes::is_indexed(job) {
+            view.index(&tracked);
+        }
+        view
+    }
 
-/// The same, as a text.
-pub fn format_indexes(indexes: &BTreeSet<i64>) -> String {
-    let mut runs: Vec<(i64, i64)> = Vec::new();
-    for index in indexes {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == *index => *last = *index,
-            _ => runs.push((*index, *index)),
+    fn index(&mut self, tracked: &[Arc<Value>]) {
+        let job = self.job;
+        self.done_before = indexes::done_before(job);
+        let succeeded = tracked.iter().filter(|pod| pods::phase(pod) == "Succeeded");
+        self.done = succeeded.filter_map(|pod| indexes::valid_index(job, pod)).collect();
+        self.done.extend(self.done_before.iter().copied());
+        self.succeeded = count(self.done.len());
+        if !indexes::limits_each(job) {
+            return;
+        }
+        let given_up = indexes::given_up(job, tracked);
+        let active: Indexes = self.active.iter().filter_map(|pod| indexes::index_of(pod)).collect();
+        let settled =
+            |index: i64| self.done.contains(&index) || given_up.contains(&index) || active.contains(&index);
+        self.to_replace = indexes::to_replace(job, tracked, settled);
+        self.given_up = Some(given_up);
+    }
+
+    /// Whether the job is over before all of it is done.
+    pub fn end(&self) -> Option<End> {
+        let job = self.job;
+        let list = job.list_at(&["status", "conditions"]);
+        for (ty, succeeds) in [("SuccessCriteriaMet", true), ("FailureTarget", false)] {
+            if let Some(told) = conditions::find(list, ty).filter(|c| c.str_at(&["status"]) == "True") {
+                let end = End::new(succeeds, told.str_at(&["reason"]), told.str_at(&["message"]));
+                return Some(End { is_told: true, ..end });
+            }
+        }
+        let failed = self.pods.iter().filter(|pod| policy::has_failed(job, pod));
+        let by_policy = failed.filter_map(|pod| policy::judge_failure(job, pod).fails_job).next();
+        if let Some(message) = by_policy {
+            return Some(End::new(false, "PodFailurePolicy", &message));
+        }
+        if self.failed > job.i64_at(&["spec", "backoffLimit"]).unwrap_or(6) || self.restarts_too_often() {
+            let message = "Job has reached the specified backoff limit";
+            return Some(End::new(false, "BackoffLimitExceeded", message));
+        }
+        if until_deadline(job, self.now).is_some_and(|left| left.is_zero()) {
+            let message = "Job was active longer than specified deadline";
+            return Some(End::new(false, "DeadlineExceeded", message));
+        }
+        if indexes::is_indexed(job) { self.end_of_indexes() } else { None }
+    }
+
+    fn end_of_indexes(&self) -> Option<End> {
+        let job = self.job;
+        if let Some(given_up) = &self.given_up {
+            let lost = count(given_up.len());
+            if job.i64_at(&["spec", "maxFailedIndexes"]).is_some_and(|most| lost > most) {
+                let message = "Job has exceeded the specified maximal number of failed indexes";
+                return Some(End::new(false, "MaxFailedIndexesExceeded", message));
+            }
+            if lost > 0 && lost + count(self.done.len()) >= completions(job).unwrap_or(0) {
+                return Some(End::new(false, "FailedIndexes", "Job has failed indexes"));
+            }
+        }
+        policy::success(job, &self.done).map(|message| End::new(true, "SuccessPolicy", &message))
+    }
+
+    /// Containers that are started again in place count towards the limit, too.
+    fn restarts_too_often(&self) -> bool {
+        let job = self.job;
+        if job.str_at(&["spec", "template", "spec", "restartPolicy"]) != "OnFailure" {
+            return false;
+        }
+        let running = self.pods.iter().filter(|pod| matches!(pods::phase(pod), "Running" | "Pending"));
+        let restarts = running.flat_map(|pod| {
+            let of = |field: &'static str| pod.list_at(&["status", field]).iter();
+            of("initContainerStatuses").chain(of("containerStatuses"))
+        });
+        let restarts: i64 = restarts.filter_map(|status| status.i64_at(&["restartCount"])).sum();
+        match job.i64_at(&["spec", "backoffLimit"]).unwrap_or(6) {
+            0 => restarts > 0,
+            limit => restarts >= limit,
         }
     }
-    let text = |(first, last): &(i64, i64)| match last - first {
-        0 => first.to_string(),
-        1 => format!("{first},{last}"),
-        _ => format!("{first}-{last}"),
-    };
-    runs.iter().map(text).collect::<Vec<_>>().join(",")
-}
 
-/// Decides.
-pub fn plan(view: &View<'_>, last_failure: Option<Time>) -> Plan {
-    let job = view.job;
-    if let Some(end) = end(view) {
-        return end;
+    /// All is done that was to be done, with so many pods still active.
+    pub fn is_complete(&self, active: usize) -> bool {
+        let enough = match completions(self.job) {
+            None => self.succeeded > 0,
+            Some(completions) => self.succeeded >= completions,
+        };
+        enough && active == 0
     }
-    if is_suspended(job) {
-        return if view.active.is_empty() { Plan::Keep } else { Plan::Delete(names(&view.active)) };
-    }
-    let parallelism = job.i64_at(&["spec", "parallelism"]).unwrap_or(1);
-    let wanted = match completions(job) {
-        None if view.succeeded > 0 => count(view.active.len()).min(parallelism),
-        None => parallelism,
-        Some(completions) => parallelism.min(completions - view.succeeded).max(0),
-    };
-    let have = count(view.active.len());
-    if have > wanted {
-        let mut ranked = view.active.clone();
-        pods::sort_for_deletion(&mut ranked);
-        ranked.truncate(usize::try_from(have - wanted).unwrap_or(0));
-        return Plan::Delete(names(&ranked));
-    }
-    let replaces_failed_only = job.str_at(&["spec", "podReplacementPolicy"]) == "Failed";
-    let leaving = if replaces_failed_only { count(view.terminating) } else { 0 };
-    let missing = usize::try_from(wanted - have - leaving).unwrap_or(0);
-    if missing == 0 {
-        return Plan::Keep;
-    }
-    if let Some(wait) = delay(view, last_failure) {
-        return Plan::Wait(wait);
-    }
-    let indexes = if is_indexed(job) { free_indexes(view, missing) } else { Vec::new() };
-    let count = if is_indexed(job) { indexes.len() } else { missing };
-    if count == 0 { Plan::Keep } else { Plan::Create { count, indexes } }
-}
 
-/// Whether the job is over.
-fn end(view: &View<'_>) -> Option<Plan> {
-    let job = view.job;
-    let over = |reason, message| Some(Plan::Finish { complete: false, reason, message });
-    if view.failed > job.i64_at(&["spec", "backoffLimit"]).unwrap_or(6) {
-        return over("BackoffLimitExceeded", "Job has reached the specified backoff limit");
+    /// Which pods to make or delete.
+    pub fn plan(&self) -> Plan {
+        let job = self.job;
+        let have = count(self.active.len());
+        let wanted = self.wanted();
+        let too_many = if is_suspended(job) { have } else { (have - wanted).max(0) };
+        let doomed = self.doomed(usize::try_from(too_many).unwrap_or(0));
+        if !doomed.is_empty() {
+            return Plan::Delete(doomed);
+        }
+        if is_suspended(job) {
+            return Plan::Keep;
+        }
+        let leaving = if policy::waits_for_end(job) { count(self.terminating) } else { 0 };
+        let missing = usize::try_from(wanted - leaving - have).unwrap_or(0).min(BURST);
+        if missing == 0 {
+            return Plan::Keep;
+        }
+        if indexes::is_indexed(job) {
+            return self.create_indexes(missing);
+        }
+        match self.backoff.left(self.now) {
+            Duration::ZERO => Plan::Create((0..missing).map(|_| new_pod(job, None, None)).collect()),
+            left => Plan::Wait(left),
+        }
     }
-    if until_deadline(job, view.now).is_some_and(|left| left.is_zero()) {
-        return over("DeadlineExceeded", "Job was active longer than specified deadline");
+
+    fn wanted(&self) -> i64 {
+        let parallelism = self.job.i64_at(&["spec", "parallelism"]).unwrap_or(1);
+        match completions(self.job) {
+            None if self.succeeded > 0 => count(self.active.len()),
+            None => parallelism,
+            Some(completions) => parallelism.min(completions - self.succeeded).max(0),
+        }
     }
-    let complete = match completions(job) {
-        None => view.succeeded > 0 && view.active.is_empty(),
-        Some(completions) => view.succeeded >= completions && view.active.is_empty(),
-    };
-    let message = "Reached expected number of succeeded pods";
-    (complete && !is_suspended(job)).then_some(Plan::Finish {
-        complete,
-        reason: "CompletionsReached",
-        message,
-    })
+
+    fn create_indexes(&self, missing: usize) -> Plan {
+        let job = self.job;
+        let mut taken: Indexes = self.active.iter().filter_map(|pod| indexes::index_of(pod)).collect();
+        if policy::waits_for_end(job) {
+            taken.extend(indexes::leaving_indexes(self.pods));
+        }
+        let is_free = |index: &i64| {
+            let given_up = self.given_up.as_ref().is_some_and(|given_up| given_up.contains(index));
+            !taken.contains(index) && !self.done.contains(index) && !given_up
+        };
+        let free = (0..completions(job).unwrap_or(0)).filter(is_free).take(missing);
+        let left = |index: i64| match self.to_replace.get(&index) {
+            Some(pod) => {
+                let failures = usize::try_from(indexes::all_failures(pod) + 1).unwrap_or(1);
+                backoff::left(failures, backoff::finished_at(pod), self.now)
+            }
+            None if indexes::limits_each(job) => Duration::ZERO,
+            None => self.backoff.left(self.now),
+        };
+        let (now, later): (Vec<_>, Vec<_>) =
+            free.map(|index| (index, left(index))).partition(|(_, left)| left.is_zero());
+        if now.is_empty() {
+            return later.into_iter().map(|(_, left)| left).min().map_or(Plan::Keep, Plan::Wait);
+        }
+        let pod = |(index, _)| new_pod(job, Some(index), self.to_replace.get(&index));
+        Plan::Create(now.into_iter().map(pod).collect())
+    }
+
+    /// So many active pods at least that have to go; those first that cost least.
+    fn doomed(&self, least: usize) -> Vec<Arc<Value>> {
+        let mut left = self.active.clone();
+        let mut doomed = Vec::new();
+        if indexes::is_indexed(self.job) {
+            doomed = indexes::take_superfluous(self.job, &mut left, pods::sort_for_deletion);
+        }
+        pods::sort_for_deletion(&mut left);
+        let more = least.saturating_sub(doomed.len()).min(left.len());
+        doomed.extend(left.drain(..more));
+        doomed.truncate(BURST);
+        doomed
+    }
 }
 
 /// How long a job may still run.
@@ -160,113 +299,50 @@ pub fn until_deadline(job: &Value, now: Time) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(most).unwrap_or(0)).saturating_sub(now.since(since)))
 }
 
-/// How long the next pod must wait because of failed ones.
-fn delay(view: &View<'_>, last_failure: Option<Time>) -> Option<Duration> {
-    let doublings = u32::try_from(view.failed - 1).ok()?.min(16);
-    let delay = (FIRST_DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
-    let left = delay.saturating_sub(view.now.since(last_failure?));
-    (!left.is_zero()).then_some(left)
-}
-
-fn free_indexes(view: &View<'_>, most: usize) -> Vec<i64> {
-    let mut taken = parse_indexes(view.job.str_at(&["status", "completedIndexes"]));
-    taken.extend(view.active.iter().filter_map(|p| index_of(p)));
-    (0..completions(view.job).unwrap_or(0)).filter(|i| !taken.contains(i)).take(most).collect()
-}
-
-fn names(pods: &[Arc<Value>]) -> Vec<String> {
-    pods.iter().map(|p| p.str_at(&["metadata", "name"]).to_owned()).collect()
-}
-
-pub fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// A pod of a job; of an index, when it counts them.
-pub fn new_pod(job: &Value, index: Option<i64>) -> Value {
+/// A pod of a job; of an index, when it counts them, perhaps instead of one that failed.
+fn new_pod(job: &Value, index: Option<i64>, replaced: Option<&Arc<Value>>) -> Value {
     let template = job.at(&["spec", "template"]).cloned().unwrap_or_default();
     let mut pod = pods::from_template(&template, owner::controller_ref(job, super::KIND));
     let mut finalizers = pod.list_at(&["metadata", "finalizers"]).to_vec();
-    finalizers.push(TRACKING.into());
+    if !is_tracked(&pod) {
+        finalizers.push(TRACKING.into());
+    }
     pod.set(&["metadata", "finalizers"], Value::List(finalizers));
     let name = job.str_at(&["metadata", "name"]);
     let Some(index) = index else {
         pod.set(&["metadata", "generateName"], format!("{name}-"));
         return pod;
     };
-    pod.set(&["metadata", "generateName"], format!("{name}-{index}-"));
+    let end = format!("-{index}-");
+    let start = name.get(..NAME_BYTES.saturating_sub(end.len()).min(name.len())).unwrap_or(name);
+    pod.set(&["metadata", "generateName"], format!("{start}{end}"));
     pod.set(&["metadata", "annotations", INDEX], index.to_string());
     pod.set(&["metadata", "labels", INDEX], index.to_string());
-    if pod.str_at(&["spec", "hostname"]).is_empty() {
-        pod.set(&["spec", "hostname"], format!("{name}-{index}"));
+    pod.set(&["spec", "hostname"], format!("{name}-{index}"));
+    if indexes::limits_each(job) {
+        let (counted, ignored) = indexes::failures_after(job, replaced);
+        pod.set(&["metadata", "annotations", FAILURES], counted.to_string());
+        if ignored > 0 {
+            pod.set(&["metadata", "annotations", IGNORED_FAILURES], ignored.to_string());
+        }
     }
     for list in ["initContainers", "containers"] {
         let containers = pod.at_mut(&["spec", list]).and_then(Value::as_list_mut);
-        for container in containers.into_iter().flatten() {
-            let mut env = container.list_at(&["env"]).to_vec();
-            if env.iter().all(|e| e.str_at(&["name"]) != "JOB_COMPLETION_INDEX") {
-                let path = format!("metadata.labels['{INDEX}']");
-                env.push(
-                    tree!({"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": path}}}),
-                );
-            }
-            container.set(&["env"], Value::List(env));
-        }
+        containers.into_iter().flatten().for_each(tell_index);
     }
     pod
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(spec: Value) -> Value {
-        tree!({"metadata": {"name": "j", "uid": "u"}, "spec": spec})
+fn tell_index(container: &mut Value) {
+    const NAME: &str = "JOB_COMPLETION_INDEX";
+    let mut env = container.list_at(&["env"]).to_vec();
+    if env.iter().all(|variable| variable.str_at(&["name"]) != NAME) {
+        let path = format!("metadata.labels['{INDEX}']");
+        env.push(tree!({"name": NAME, "valueFrom": {"fieldRef": {"fieldPath": path}}}));
     }
-
-    fn pod(name: &str) -> Arc<Value> {
-        Arc::new(tree!({"metadata": {"name": name}}))
-    }
-
-    fn view(job: &Value, active: Vec<Arc<Value>>, succeeded: i64, failed: i64) -> View<'_> {
-        View { job, active, terminating: 0, succeeded, failed, now: Time::from_secs(1000) }
-    }
-
-    #[test]
-    fn a_job_runs_as_many_pods_as_it_may_and_still_needs() {
-        let job = job(tree!({"parallelism": 3, "completions": 4, "backoffLimit": 6}));
-        assert_eq!(plan(&view(&job, vec![], 0, 0), None), Plan::Create { count: 3, indexes: vec![] });
-        assert_eq!(plan(&view(&job, vec![pod("a")], 3, 0), None), Plan::Keep);
-        assert_eq!(plan(&view(&job, vec![pod("a"), pod("b")], 3, 0), None), Plan::Delete(vec!["a".into()]));
-        let done = plan(&view(&job, vec![], 4, 0), None);
-        assert!(matches!(done, Plan::Finish { complete: true, .. }));
-    }
-
-    #[test]
-    fn failures_delay_and_end_a_job() {
-        let job = job(tree!({"parallelism": 1, "completions": 1, "backoffLimit": 1}));
-        let one = view(&job, vec![], 0, 1);
-        assert_eq!(plan(&one, Some(Time::from_secs(995))), Plan::Wait(Duration::from_secs(5)));
-        assert!(matches!(plan(&one, Some(Time::from_secs(980))), Plan::Create { .. }));
-        let two = plan(&view(&job, vec![], 0, 2), None);
-        assert!(matches!(two, Plan::Finish { complete: false, reason: "BackoffLimitExceeded", .. }));
-    }
-
-    #[test]
-    fn a_suspended_job_has_no_pods() {
-        let job = job(tree!({"parallelism": 1, "completions": 1, "suspend": true}));
-        assert_eq!(plan(&view(&job, vec![], 0, 0), None), Plan::Keep);
-        assert_eq!(plan(&view(&job, vec![pod("a")], 0, 0), None), Plan::Delete(vec!["a".into()]));
-    }
-
-    #[test]
-    fn indexes_are_given_out_in_order_and_written_as_runs() {
-        let mut job = job(tree!({"parallelism": 3, "completions": 6, "completionMode": "Indexed"}));
-        job.set(&["status", "completedIndexes"], "0-1,4");
-        let taken = Arc::new(tree!({"metadata": {"name": "a", "annotations": {INDEX: "2"}}}));
-        let plan = plan(&view(&job, vec![taken], 3, 0), None);
-        assert_eq!(plan, Plan::Create { count: 2, indexes: vec![3, 5] });
-        assert_eq!(format_indexes(&parse_indexes("0,1,2,4,5,9")), "0-2,4,5,9");
-        assert_eq!(new_pod(&job, Some(3)).str_at(&["metadata", "generateName"]), "j-3-");
-    }
+    container.set(&["env"], Value::List(env));
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
