@@ -57,6 +57,7 @@ fn check(pod: &Value, node: &Value, others: &[&Value], is_static: bool) -> Resul
         let message = "Failed to admit pod as the OS field doesn't match node OS";
         return Err(Wait::new("PodOSNotSupported", message));
     }
+    crate::sandbox::check_sysctls(pod)?;
     fits(pod, node, others)?;
     let failed = |name: &str, why: &str| Wait::new(name, format!("Predicate {name} failed: {why}"));
     let name = node.str_at(&["metadata", "name"]);

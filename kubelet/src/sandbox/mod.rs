@@ -7,9 +7,11 @@ mod dns;
 mod hostname;
 mod namespaces;
 mod resources;
+mod sysctls;
 
 pub use hostname::{Hostname, hostname};
 pub use namespaces::{is_host_network, options, runtime_handler};
+pub use sysctls::check as check_sysctls;
 
 use crate::container::{Context, Wait, all_containers};
 use crate::cri;
@@ -122,11 +124,10 @@ fn port_mapping(port: &Value) -> cri::PortMapping {
 }
 
 fn linux(ctx: &Context, pod: &Value) -> Result<cri::LinuxPodSandboxConfig, String> {
-    let sysctls = pod.list_at(&["spec", "securityContext", "sysctls"]).iter();
     Ok(cri::LinuxPodSandboxConfig {
         cgroup_parent: ctx.cgroups.pod_parent(pod),
         security_context: Some(security_context(pod, supplemental_groups(ctx, pod))?),
-        sysctls: sysctls.map(|s| (s.str_at(&["name"]).to_owned(), s.str_at(&["value"]).to_owned())).collect(),
+        sysctls: sysctls::of(pod).collect(),
         overhead: Some(resources::overhead(pod)),
         resources: Some(resources::of_pod(pod)),
     })

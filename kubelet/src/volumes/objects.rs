@@ -179,7 +179,9 @@ impl Follower {
         let mut version = String::new();
         while !self.is_final() {
             match self.watch(&client, &mut version, &mut backoff).await {
-                Ok(()) => {}
+                // One that told of nothing may be followed by many such.
+                Ok(false) => tokio::time::sleep(backoff.next_delay(&Ids::system())).await,
+                Ok(true) => {}
                 Err(error) if error.is_expired() => version.clear(),
                 Err(error) => {
                     self.fail(&error);
@@ -205,7 +207,13 @@ impl Follower {
         });
     }
 
-    async fn watch(&self, client: &Client, version: &mut String, backoff: &mut Backoff) -> Result<(), Error> {
+    /// True when the watch told of something.
+    async fn watch(
+        &self,
+        client: &Client,
+        version: &mut String,
+        backoff: &mut Backoff,
+    ) -> Result<bool, Error> {
         let (kind, namespace, name) = &self.key;
         let start =
             if version.is_empty() { "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&" } else { "" };
@@ -214,7 +222,7 @@ impl Follower {
         );
         let mut stream = client.watch(&kind.resource(), namespace, &query).await?;
         // In a watch from the beginning, what did not come by its end is not there.
-        let mut awaited = version.is_empty();
+        let (mut awaited, mut told) = (version.is_empty(), false);
         while let Some(event) = stream.next().await? {
             backoff.reset();
             *version = event.object.str_at(&["metadata", "resourceVersion"]).to_owned();
@@ -224,12 +232,12 @@ impl Follower {
                 EventKind::Deleted => self.tell(State::Absent),
                 EventKind::Added | EventKind::Modified => self.tell(State::Present(Arc::new(event.object))),
             }
-            awaited = false;
+            (awaited, told) = (false, true);
             if self.is_final() {
                 break;
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     /// Remembers, and tells the pods that waited for it or have it otherwise.

@@ -97,8 +97,8 @@ impl Collector<'_> {
     /// All that is wrong with the sources.
     pub async fn projected(&self, sources: &[Value]) -> Result<Collected, String> {
         let (mut all, mut faults) = (Collected::default(), Vec::new());
-        for source in sources {
-            match self.source(source).await {
+        for found in futures::future::join_all(sources.iter().map(|source| self.source(source))).await {
+            match found {
                 Ok(collected) => {
                     all.files.extend(collected.files);
                     all.again = [all.again, collected.again].into_iter().flatten().min();
