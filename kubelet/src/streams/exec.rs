@@ -13,7 +13,7 @@ use crate::runtime::tasks::{Process, Stdio};
 use api::{Value, tree};
 use bytes::BytesMut;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -136,6 +136,21 @@ impl Command<'_> {
             (code, ()) = async { tokio::join!(ended, output) } => code,
             code = hang_up => code,
         }
+    }
+}
+
+/// Ends what an earlier kubelet ran in containers: nobody listens to it any more.
+pub async fn sweep(runtime: Runtime, folder: PathBuf) {
+    let Ok(left) = std::fs::read_dir(&folder) else { return };
+    for folder in left.flatten() {
+        let name = folder.file_name();
+        if let Some((container_id, exec_id)) = name.to_str().and_then(|name| name.split_once('.')) {
+            let mut process = Process::of(&runtime, container_id, exec_id);
+            let _ = process.kill(SIGKILL).await;
+            let _ = process.wait().await;
+            let _ = process.delete().await;
+        }
+        let _ = std::fs::remove_dir_all(folder.path());
     }
 }
 

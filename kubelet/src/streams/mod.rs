@@ -43,7 +43,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// `folder` is for this alone.
+    /// `folder` is for this alone (`streams::sweep`).
     pub fn new(runtime: Runtime, folder: &Path, ids: Ids) -> Self {
         Streams { runtime, folder: Arc::new(folder.to_owned()), ids }
     }
@@ -97,6 +97,11 @@ impl Streams {
         });
         answer
     }
+}
+
+/// Ends what an earlier kubelet left in `folder`: to be called once, before streams are served. Does not wait.
+pub fn sweep(runtime: &Runtime, folder: &Path) {
+    tokio::spawn(exec::sweep(runtime.clone(), folder.to_owned()));
 }
 
 /// Answers a request of exec or attach and serves its session by `backend`.

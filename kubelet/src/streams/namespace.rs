@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -18,7 +19,8 @@ pub struct Namespace {
     sandbox_id: String,
     /// As containerd names it: its path, or `host`.
     name: String,
-    file: Arc<File>,
+    /// None: the one that we are in.
+    file: Option<Arc<File>>,
 }
 
 impl Namespace {
@@ -36,7 +38,8 @@ impl Namespace {
             return Err(closed(io::Error::from(io::ErrorKind::NotFound)));
         }
         let file = File::open(format!("/proc/{pid}/ns/net")).map_err(closed)?;
-        Ok(Namespace { sandbox_id: sandbox_id.to_owned(), name: name(&info), file: Arc::new(file) })
+        let file = if is_ours(&file).map_err(closed)? { None } else { Some(Arc::new(file)) };
+        Ok(Namespace { sandbox_id: sandbox_id.to_owned(), name: name(&info), file })
     }
 
     /// Connects to a port of the pod's own address, by IPv4 or else by IPv6.
@@ -69,18 +72,37 @@ impl Namespace {
     }
 
     async fn socket(&self, family: IpAddr) -> io::Result<TcpSocket> {
-        let (file, (made, socket)) = (self.file.clone(), oneshot::channel());
+        let Some(file) = self.file.clone() else { return made(family) };
+        let (done, socket) = oneshot::channel();
         std::thread::Builder::new().name("port-forward".to_owned()).spawn(move || {
-            let _ = made.send(inside(&file, family));
+            let _ = done.send(inside(&file, family));
         })?;
         socket.await.map_err(io::Error::other)?
+    }
+}
+
+#[cfg(test)]
+impl Namespace {
+    /// For tests: the one that we are in.
+    pub fn ours(sandbox_id: &str) -> Self {
+        Namespace { sandbox_id: sandbox_id.to_owned(), name: "host".to_owned(), file: None }
     }
 }
 
 /// On a thread that ends after it.
 fn inside(namespace: &File, family: IpAddr) -> io::Result<TcpSocket> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    made(family)
+}
+
+fn made(family: IpAddr) -> io::Result<TcpSocket> {
     if family.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// A pod in the host's network needs no entering.
+fn is_ours(namespace: &File) -> io::Result<bool> {
+    let (other, own) = (namespace.metadata()?, std::fs::metadata("/proc/self/ns/net")?);
+    Ok((other.dev(), other.ino()) == (own.dev(), own.ino()))
 }
 
 fn name(info: &Value) -> String {
@@ -115,14 +137,40 @@ mod tests {
     async fn connections_come_from_inside_and_refusals_read_as_containerds() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let file = Arc::new(File::open("/proc/self/ns/net").unwrap());
-        let namespace = Namespace { sandbox_id: "abc".to_owned(), name: "host".to_owned(), file };
+        let namespace = Namespace::ours("abc");
         assert!(namespace.connect(port).await.is_ok());
         drop(listener);
         let why = namespace.connect(port).await.unwrap_err();
         let start = format!(
-            "failed to execute portforward in network namespace \"host\": failed to connect to localhost:{port} inside namespace \"abc\", IPv4: dial tcp4 127.0.0.1:{port}: connect: connection refused IPv6 dial tcp6 [::1]:{port}: "
+            "failed to execute portforward in network namespace \"host\": failed to connect to localhost:{port} \
+             inside namespace \"abc\", IPv4: dial tcp4 127.0.0.1:{port}: connect: connection refused IPv6 dial \
+             tcp6 [::1]:{port}: "
         );
         assert!(why.starts_with(&start), "{why}");
+    }
+
+    #[tokio::test]
+    async fn another_namespace_is_entered_and_not_kept() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("entering a namespace is for root: not tried");
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // One that nobody listens in: its loopback is not even up.
+        let (sender, other) = oneshot::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let holder = std::thread::spawn(move || {
+            #[expect(deprecated, reason = "a new network namespace leaves memory alone")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            sender.send(File::open("/proc/thread-self/ns/net").unwrap()).unwrap();
+            let _ = ended.recv();
+        });
+        let file = other.await.unwrap();
+        assert!(!is_ours(&file).unwrap());
+        let namespace = Namespace { file: Some(Arc::new(file)), ..Namespace::ours("abc") };
+        assert!(namespace.connect(port).await.unwrap_err().contains("network is unreachable"));
+        assert!(Namespace::ours("abc").connect(port).await.is_ok());
+        drop(end);
+        holder.join().unwrap();
     }
 }

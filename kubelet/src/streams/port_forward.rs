@@ -198,3 +198,6 @@ where
     }
     while served.join_next().await.is_some() {}
 }
+
+#[cfg(test)]
+mod tests;

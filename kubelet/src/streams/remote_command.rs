@@ -118,3 +118,6 @@ async fn made(connection: &mut Connection, wanted: usize) -> Option<Made> {
     }
     Some(made)
 }
+
+#[cfg(test)]
+mod tests;
