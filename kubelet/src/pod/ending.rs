@@ -27,6 +27,7 @@ impl Worker {
         }
         let status = self.status(false);
         self.say(status);
+        self.parts.probes.ending(&self.uid);
         if self.under_way.advance.is_some() || self.stop_all(grace) {
             return;
         }

@@ -293,11 +293,10 @@ impl Worker {
 
     /// Takes note of how the start of a container went.
     pub(super) fn start_tried(&mut self, name: &str, started: bool, now: Time) {
-        let seen = self.seen.clone().unwrap_or_default();
         if let Some((_, container)) = spec::container(&self.view.pod, name)
-            && let Some(ended) = plan::ended(&seen, &self.life.restarting, name)
+            && let Some(ended) = self.life.starting.get(name)
         {
-            self.life.back_off.start(&plan::back_off_key(container), ended, now);
+            self.life.back_off.start(&plan::back_off_key(container), *ended, now);
         }
         if started {
             self.life.restarting.remove(name);

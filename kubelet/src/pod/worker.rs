@@ -4,7 +4,7 @@
 use super::advance::{Advance, Advanced};
 use super::back_off::BackOff;
 use super::parts::{Parts, rpc_error};
-use super::plan::Action;
+use super::plan::{self, Action};
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
 use api::Value;
@@ -121,6 +121,8 @@ pub(super) struct Life {
     pub waiting: HashMap<String, Wait>,
     /// Containers whose start failed are not tried before.
     pub not_before: HashMap<String, Time>,
+    /// When containers that are being started had ended before.
+    pub starting: HashMap<String, Time>,
     /// Killed in order to be started again: name → id.
     pub restarting: HashMap<String, String>,
     /// What ended containers said: by id.
@@ -150,6 +152,7 @@ impl Life {
             back_off: BackOff::default(),
             waiting: HashMap::new(),
             not_before: HashMap::new(),
+            starting: HashMap::new(),
             restarting: HashMap::new(),
             messages: HashMap::new(),
             evicted: None,
@@ -398,6 +401,7 @@ impl Worker {
         for (name, started) in &advanced.tried {
             self.start_tried(name, *started, now);
         }
+        self.life.starting.clear();
     }
 
     fn stopped(&mut self, result: Result<(), tonic::Status>) {
@@ -425,6 +429,13 @@ impl Worker {
 
     pub(super) fn advance(&mut self, steps: Vec<Action>) {
         let (Some(seen), Some(inbox)) = (self.seen.clone(), self.parts.pods.inbox(&self.uid)) else { return };
+        for step in &steps {
+            if let Action::Start { name, .. } = step
+                && let Some(ended) = plan::ended(&seen, &self.life.restarting, name)
+            {
+                self.life.starting.insert(name.clone(), ended);
+            }
+        }
         let cancel = CancellationToken::new();
         let advance = Advance {
             parts: self.parts.clone(),
