@@ -11,7 +11,7 @@ use crate::negotiate::{Form, Offer, negotiate, routed};
 use crate::query::{ListOptions, Query};
 use crate::selection::Selection;
 use crate::server::Server;
-use crate::{body, command, deadline, documents, flow, impersonate, read, route, stream, watch};
+use crate::{body, command, deadline, documents, flow, impersonate, read, route, stream, usage, watch};
 use api::selector::{FieldSelector, LabelSelector};
 use api::{Status, names};
 use authn::{Caller, Impersonated, Peer};
@@ -272,7 +272,10 @@ async fn list_or_watch(call: Call, form: Form) -> Result<Answer, Status> {
         watch::check_media(form)?;
         return watch::watch(call, form, options).await;
     }
-    if let Some(objects) = call.kind.unstored() {
+    if let Some(mut objects) = call.kind.unstored() {
+        if call.group() == kinds::metrics::GROUP {
+            objects = usage::objects(&call).await;
+        }
         let objects = Selection::read(&call, &options)?.pick(&call, objects);
         return answer::list::unstored(&call, form, objects).await;
     }
@@ -296,6 +299,9 @@ async fn scaled(
 /// The verbs on objects and their lenses.
 async fn object(call: &Call, form: Form, bytes: &bytes::Bytes) -> Result<Answer, Status> {
     match call.verb() {
+        Verb::Get if call.group() == kinds::metrics::GROUP && call.kind.unstored().is_some() => {
+            answer::object(call, form, 200, usage::object(call).await?)
+        }
         Verb::Get if call.kind.unstored().is_some() => answer::object(call, form, 200, read::unstored(call)?),
         Verb::Get => answer::entry(call, form, &*read::get(call).await?),
         Verb::Create => answer::written(call, form, 201, create::create(call, bytes).await?),

@@ -38,6 +38,7 @@ mod selection;
 mod server;
 mod stored;
 mod stream;
+mod usage;
 mod watch;
 
 pub use command::issuer::TokenIssuer;

@@ -10,6 +10,7 @@ use crate::flow::{self, Flow};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::stream::Kubelets;
+use crate::usage::Usage;
 use admission::Chain;
 use authn::{Authenticator, Impersonation};
 use authz::Authorizer;
@@ -67,6 +68,8 @@ pub struct Server {
     drain: Drain,
     pub limits: Limits,
     pub kubelets: Kubelets,
+    /// What kubelets said of what is used.
+    pub(crate) usage: Usage,
 }
 
 /// The rooms that a server is put together from.
@@ -136,12 +139,18 @@ impl Server {
             drain,
             limits,
             kubelets,
+            usage: Usage::default(),
         }
     }
 
     /// Changes the list of kinds; documents computed from it are made anew when next asked for.
     pub fn register(&self, change: impl FnOnce(&mut Registry)) {
         self.objects.register(change, || self.documents.forget());
+    }
+
+    /// Serves metrics.k8s.io: what nodes and pods use.
+    pub fn serve_metrics(&self) {
+        self.register(|registry| kinds::metrics::kinds().into_iter().for_each(|kind| registry.add(kind)));
     }
 
     /// Follows the objects that say how requests share the server.

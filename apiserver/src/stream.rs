@@ -23,17 +23,22 @@ use crate::call::Call;
 use crate::corridor::Refused;
 use crate::door::{Body, RequestBody};
 use crate::edit;
-use api::Status;
+use crate::server::Server;
+use api::{Status, Value};
 use authz::{Attributes, Decision};
 use bytes::Bytes;
 use client::https::Failure;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use place::Place;
 use tokio::task::JoinHandle;
+
+/// The longest answer to a question of the server's own.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 pub async fn serve(call: Call, body: RequestBody, parts: &Parts) -> Result<Answer, Refused> {
     if let Some(mut options) = options::options(&call) {
@@ -110,7 +115,7 @@ impl NoAnswer {
 
 /// Sends a request on a connection of its own and waits for the head of the answer.
 async fn exchange<B>(
-    call: &Call,
+    server: &Server,
     place: &Place,
     request: Request<B>,
 ) -> Result<(Response<Incoming>, Held), NoAnswer>
@@ -118,7 +123,7 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = call.server.kubelets.dial(place).await.map_err(NoAnswer::Dial)?;
+    let stream = server.kubelets.dial(place).await.map_err(NoAnswer::Dial)?;
     let lost = |why: hyper::Error| NoAnswer::Lost(client::https::failure(&why));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let held = Held(tokio::spawn(async move {
@@ -128,4 +133,16 @@ where
     }));
     let response = sender.send_request(request).await.map_err(lost)?;
     Ok((response, held))
+}
+
+/// What the kubelet of a node answers to a question of the server's own; else why it does not.
+pub async fn ask_kubelet(server: &Server, node: &Value, path: &str) -> Result<String, String> {
+    let place = Place::at_kubelet(&server.kubelets, node, path).map_err(|status| status.message)?;
+    let request = Request::get(place.target()).header(header::HOST, place.authority());
+    let request = request.body(Empty::<Bytes>::new()).map_err(|why| why.to_string())?;
+    let (response, _held) = exchange(server, &place, request).await.map_err(NoAnswer::why)?;
+    let code = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let text = String::from_utf8_lossy(&body.map_err(|why| why.to_string())?.to_bytes()).into_owned();
+    if code.is_success() { Ok(text) } else { Err(format!("{code}: {text}")) }
 }

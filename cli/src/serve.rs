@@ -68,6 +68,9 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     rooms.kubelets = flags.kubelet_client.kubelets(&crate::data_dir::pki_dir(data_dir))?;
     let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
+    if flags.kubelet_client.resource_metrics.unwrap_or(flags.node.is_some()) {
+        server.serve_metrics();
+    }
     server.authorizer.begin().await;
     server.admission.begin().await;
     server.follow_flow_control().await;

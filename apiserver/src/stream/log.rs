@@ -31,7 +31,7 @@ pub async fn read(call: &Call, place: &Place, parts: &Parts) -> Result<Answer, S
         .body(Empty::<Bytes>::new())
         .map_err(Status::internal)?;
     let (response, held) =
-        exchange(call, place, request).await.map_err(|none| place.unreachable(&none.why()))?;
+        exchange(&call.server, place, request).await.map_err(|none| place.unreachable(&none.why()))?;
     if !(200..=206).contains(&response.status().as_u16()) {
         return Err(refused(call, response).await);
     }

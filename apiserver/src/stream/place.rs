@@ -45,6 +45,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// A path of a node's kubelet.
+    pub fn at_kubelet(kubelets: &Kubelets, node: &Value, path: &str) -> Result<Self, Status> {
+        let (host, port) = listens(kubelets, node)?;
+        let (path, query) = (path.to_owned(), String::new());
+        Ok(Place { trust: Trust::Kubelet, host, port, path, query, refusing: Refusing::Log })
+    }
+
     /// `https://HOST:PORT`.
     pub fn origin(&self) -> String {
         let scheme = if self.trust == Trust::Nobody { "http" } else { "https" };

@@ -62,7 +62,7 @@ pub async fn pass(call: &Call, mut place: Place, body: Incoming, parts: &Parts) 
     }
     let request = request.body(body).map_err(Status::internal)?;
     let (response, held) =
-        exchange(call, &place, request).await.map_err(|none| place.unreachable(&none.why()))?;
+        exchange(&call.server, &place, request).await.map_err(|none| place.unreachable(&none.why()))?;
     let (head, body) = response.into_parts();
     let mut headers = end_to_end(&head.headers);
     CORS.iter().for_each(|name| _ = headers.remove(*name));

@@ -83,7 +83,7 @@ pub async fn pass(call: &Call, place: Place, body: Incoming, parts: &Parts) -> R
         forwarded_for(headers, parts);
     }
     let request = request.body(body).map_err(Status::internal)?;
-    let (mut response, held) = exchange(call, &place, request).await.map_err(|none| match none {
+    let (mut response, held) = exchange(&call.server, &place, request).await.map_err(|none| match none {
         NoAnswer::Dial(why) => Status::unclassified(format!("error dialing backend: {why}")),
         NoAnswer::Lost(why) => Status::unclassified(why.to_string()),
     })?;

@@ -30,6 +30,9 @@ pub struct KubeletClient {
     /// How long the server waits for what it asks of a kubelet for itself
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub kubelet_timeout: Duration,
+    /// Serve metrics.k8s.io, of which kubectl top lives [default: true where this machine is a node]
+    #[arg(long, value_name = "BOOL")]
+    pub resource_metrics: Option<bool>,
 }
 
 impl KubeletClient {

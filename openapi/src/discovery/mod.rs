@@ -89,8 +89,10 @@ fn verbs(kind: &dyn Kind) -> Vec<&'static str> {
     if !kind.stored_as_json() {
         return kind.info().verbs.names();
     }
-    let ends = kind.creation_refusal().is_some();
-    CUSTOM.into_iter().filter(|verb| !(ends && matches!(*verb, "patch" | "create" | "update"))).collect()
+    let (ends, has) = (kind.creation_refusal().is_some(), kind.info().verbs.names());
+    let is_served =
+        |verb: &&str| has.contains(verb) && !(ends && matches!(*verb, "patch" | "create" | "update"));
+    CUSTOM.into_iter().filter(is_served).collect()
 }
 
 /// A list of names; `None` when there are none.
