@@ -129,6 +129,14 @@ impl Probes {
         }
     }
 
+    /// Whether the containers of a pod that is ending have started or are alive is asked no more.
+    pub fn ending(&self, uid: &str) {
+        if let Some(pod) = self.shared.pods.lock().get(uid) {
+            let asked = pod.tasks.iter().filter(|((_, kind), _)| *kind != Kind::Readiness);
+            asked.for_each(|(_, task)| task.abort());
+        }
+    }
+
     /// Ends the probes of a pod that is gone, and forgets their results.
     pub fn forget(&self, uid: &str) {
         self.shared.pods.lock().remove(uid);
