@@ -34,6 +34,7 @@ pub async fn start(settings: Settings, client: Client) -> std::io::Result<Kubele
     let settings = Arc::new(settings);
     std::fs::create_dir_all(settings.root.join("pods"))?;
     let runtime = Runtime::new(&settings.containerd);
+    crate::streams::sweep(&runtime, &crate::streams::folder(&settings.root));
     let (pods, starts) = Pods::new();
     let parts = Arc::new(parts(&settings, &client, &runtime, &pods)?);
     tokio::spawn(run(parts.clone(), client, starts));

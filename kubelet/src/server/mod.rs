@@ -66,7 +66,6 @@ impl Kubelet {
         client_cas: Vec<Vec<u8>>,
     ) -> io::Result<()> {
         let (parts, settings) = (&self.parts, &self.parts.settings);
-        let folder = settings.root.join("streams");
         let parts = Parts {
             node_name: settings.node_name.clone(),
             client: parts.client.clone(),
@@ -78,7 +77,11 @@ impl Kubelet {
             pods: self.pods.clone(),
             runtime: self.runtime.clone(),
             cgroups: parts.context.cgroups.clone(),
-            streams: Streams::new(self.runtime.clone(), &folder, settings.ids.clone()),
+            streams: Streams::new(
+                self.runtime.clone(),
+                &crate::streams::folder(&settings.root),
+                settings.ids.clone(),
+            ),
         };
         serve(listener, tls, parts).await
     }

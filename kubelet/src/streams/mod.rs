@@ -99,6 +99,11 @@ impl Streams {
     }
 }
 
+/// Where the fifos are below the kubelet's folder.
+pub fn folder(root: &Path) -> PathBuf {
+    root.join("streams")
+}
+
 /// Ends what an earlier kubelet left in `folder`: to be called once, before streams are served. Does not wait.
 pub fn sweep(runtime: &Runtime, folder: &Path) {
     tokio::spawn(exec::sweep(runtime.clone(), folder.to_owned()));
