@@ -39,6 +39,8 @@ pub struct Advanced {
     pub has_no_sandbox: bool,
     /// Containers whose start was tried, and whether they started.
     pub tried: Vec<(String, bool)>,
+    /// Containers (id, name) that were to get other resources, and why they did not.
+    pub resized: Vec<(String, String, Option<String>)>,
 }
 
 /// The sandbox that containers start in.
@@ -84,6 +86,10 @@ impl Advance {
                         break;
                     }
                 }
+                Action::Resize { id, name } => {
+                    let failed = self.resize(id, name).await.err();
+                    done.resized.push((id.clone(), name.clone(), failed));
+                }
                 Action::KillPod | Action::Kill(_) | Action::Hold { .. } => {}
             }
         }
@@ -109,7 +115,10 @@ impl Advance {
     /// Group, folders and volumes.
     async fn set_up(&self) -> bool {
         let (parts, pod) = (&self.parts, &self.pod);
-        if let Err(why) = parts.context.cgroups.ensure_pod(pod) {
+        let resizes = self.steps.iter().any(|step| matches!(step, Action::Resize { .. }));
+        if let Err(why) = parts.context.cgroups.ensure_pod(pod)
+            && !resizes
+        {
             let message = format!("unable to ensure pod container exists: {why}");
             parts.say(pod, "Warning", "FailedCreatePodContainer", &message);
             return false;
@@ -128,9 +137,21 @@ impl Advance {
                 for message in &fault.messages {
                     parts.say(pod, "Warning", "FailedMount", message);
                 }
-                false
+                !fault.is_blocking
             }
         }
+    }
+
+    /// The pod's group is made to fit before and after, as it must hold the container's at all times.
+    async fn resize(&self, id: &str, name: &str) -> Result<(), String> {
+        let (parts, pod) = (&self.parts, &self.pod);
+        let (_, container) = spec::container(pod, name).ok_or("no such container")?;
+        let resources = parts.context.cgroups.container_resources(pod, container);
+        // One that becomes smaller fits only afterwards.
+        let _ = parts.context.cgroups.ensure_pod(pod);
+        let updated = parts.runtime.update_container(id, resources).await;
+        updated.map_err(|status| status.message().to_owned())?;
+        parts.context.cgroups.ensure_pod(pod).map_err(|why| why.to_string())
     }
 
     async fn reset(&self, id: &str, name: &str) {

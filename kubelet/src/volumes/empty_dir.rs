@@ -1,7 +1,8 @@
 //! Room of a pod's own: a folder on the disk, or in memory.
 
+use super::mounted::is_file_system;
 use super::ownership::Group;
-use super::{is_mounted, set_mode};
+use super::set_mode;
 use api::resources::{amounts, is_huge_page, limits, page_size, quantity};
 use api::{Quantity, Value};
 use rustix::mount::{MountFlags, mount};
@@ -74,7 +75,7 @@ fn one_page_size(pod: &Value) -> Result<i64, String> {
 /// When the disk or the kernel refuses.
 pub fn set_up(path: &Path, medium: &Medium) -> io::Result<()> {
     fs::create_dir_all(path)?;
-    if *medium == Medium::Disk || is_mounted(path) {
+    if *medium == Medium::Disk || is_file_system(path) {
         return set_mode_unless(path, 0o777);
     }
     set_mode(path, 0o777)?;
@@ -108,7 +109,7 @@ fn mount_at(path: &Path, source: &str, ty: &str, options: &str) -> io::Result<()
 /// # Errors
 /// As above.
 pub fn set_up_once(path: &Path, marker: &Path, medium: &Medium, group: Option<Group>) -> io::Result<()> {
-    let ready = marker.exists() && path.exists() && (*medium == Medium::Disk || is_mounted(path));
+    let ready = marker.exists() && path.exists() && (*medium == Medium::Disk || is_file_system(path));
     if ready {
         return Ok(());
     }
@@ -170,11 +171,11 @@ mod tests {
         let path = dir.path().join("v");
         let medium = Medium::Memory { bytes: 1 << 20 };
         set_up_once(&path, &dir.path().join("ready"), &medium, None).unwrap();
-        assert!(is_mounted(&path));
+        assert!(is_file_system(&path));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o777);
         let full = fs::write(path.join("f"), vec![0; 2 << 20]).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         crate::volumes::unmount_under(dir.path()).unwrap();
-        assert!(!is_mounted(&path));
+        assert!(!is_file_system(&path));
     }
 }

@@ -33,11 +33,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use std::{fmt, fs, io};
 use stdx::Time;
 use tokens::Tokens;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::AbortHandle;
+
+/// When volumes that could not be brought up to date are tried again, if nothing else makes them be.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// A volume of a pod as its containers get it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct Mounted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub messages: Vec<String>,
+    /// False when all volumes were set up before and stay as they were: containers may start.
+    pub is_blocking: bool,
 }
 
 impl fmt::Display for Fault {
@@ -101,6 +107,11 @@ impl Volumes {
     /// brought up to date by then. Must be called within a tokio runtime.
     pub fn new(settings: Arc<Settings>, client: Client, node: NodeObject, wake: Wake) -> Self {
         let tokens = Tokens::new(client.clone(), settings.clock.clone(), settings.ids.clone());
+        // Files that all may read in a container are not for all users of the machine.
+        let closed = settings.root.join("pods");
+        if let Err(why) = fs::create_dir_all(&closed).and_then(|()| set_mode(&closed, 0o750)) {
+            tracing::warn!(%why, "the folder of pods cannot be closed");
+        }
         Volumes(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let on_change = move |uid: &str| {
@@ -136,8 +147,8 @@ impl Volumes {
         }
         of_pod.pod.lock().clone_from(pod);
         let (planned, again) = plan::plan(&self.0, pod).await;
-        let (mut todo, mut messages) = (Vec::new(), Vec::new());
-        for found in planned {
+        let (mut todo, mut faults) = (Vec::new(), Vec::new());
+        for (name, found) in planned {
             match found {
                 Ok(wanted) => {
                     let print = wanted.fingerprint();
@@ -147,17 +158,22 @@ impl Volumes {
                         todo.push((print, wanted));
                     }
                 }
-                Err(message) => messages.push(message),
+                Err(message) => faults.push((name, message)),
             }
         }
         if !todo.is_empty() {
-            messages.extend(self.make(pod, &of_pod, todo, turn).await);
+            faults.extend(self.make(pod, &of_pod, todo, turn).await);
         }
-        self.renew_at(uid, &of_pod, again);
-        if messages.is_empty() { Ok(()) } else { Err(Fault { messages }) }
+        let retry = (!faults.is_empty()).then(|| self.0.settings.clock.now().plus(RETRY));
+        self.renew_at(uid, &of_pod, again.into_iter().chain(retry).min());
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let is_blocking = faults.iter().any(|(name, _)| !of_pod.volumes.lock().contains_key(name));
+        Err(Fault { messages: faults.into_iter().map(|(_, message)| message).collect(), is_blocking })
     }
 
-    /// Makes volumes, off the threads that must not wait; what went wrong. The turn ends with the work, also when nobody
+    /// Makes volumes, off the threads that must not wait; what went wrong with which. The turn ends with the work, also when nobody
     /// waits for it any more.
     async fn make(
         &self,
@@ -165,7 +181,7 @@ impl Volumes {
         of_pod: &Arc<OfPod>,
         todo: Vec<(u64, plan::Wanted)>,
         turn: OwnedMutexGuard<()>,
-    ) -> Vec<String> {
+    ) -> Vec<(String, String)> {
         let (inner, pod, of_pod) = (self.0.clone(), pod.clone(), of_pod.clone());
         let made = tokio::task::spawn_blocking(move || {
             let dir = pod_dir(&inner.settings, pod.str_at(&["metadata", "uid"]));
@@ -175,13 +191,13 @@ impl Volumes {
                     of_pod.volumes.lock().insert(wanted.name, (print, mounted));
                     None
                 }
-                Err(message) => Some(message),
+                Err(message) => Some((wanted.name, message)),
             };
             let faults = todo.into_iter().filter_map(one).collect();
             drop(turn);
             faults
         });
-        made.await.unwrap_or_else(|why| vec![why.to_string()])
+        made.await.unwrap_or_else(|why| vec![(String::new(), why.to_string())])
     }
 
     /// Brings the volumes of a pod up to date, if it has any.

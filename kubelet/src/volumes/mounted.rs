@@ -3,6 +3,7 @@
 use rustix::mount::{UnmountFlags, unmount};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -22,6 +23,12 @@ pub fn mounts_under(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// True when something is mounted exactly here.
 pub fn is_mounted(path: &Path) -> bool {
     mounts_under(path).is_ok_and(|found| found.iter().any(|p| p == path))
+}
+
+/// True when a folder is a file system of its own; cheaper to tell than `is_mounted`.
+pub fn is_file_system(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.dev()).ok();
+    path.parent().is_some_and(|parent| device(path).is_some() && device(path) != device(parent))
 }
 
 /// Takes away all that is mounted beneath a folder.
@@ -74,5 +81,7 @@ mod tests {
         assert_eq!(place(line).unwrap(), Path::new("/mnt 2\\x"));
         assert!(is_mounted(Path::new("/proc")));
         assert!(!is_mounted(Path::new("/proc/self")));
+        assert!(is_file_system(Path::new("/proc")) && !is_file_system(Path::new("/proc/self")));
+        assert!(!is_file_system(Path::new("/proc/none")));
     }
 }

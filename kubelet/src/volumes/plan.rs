@@ -36,14 +36,18 @@ pub enum What {
     Files { plugin: &'static str, medium: Medium, files: Payload },
 }
 
-/// The volumes that the containers of a pod use: what they should be and when to look again, or what is wrong.
-pub async fn plan(inner: &Inner, pod: &Value) -> (Vec<Result<Wanted, String>>, Option<Time>) {
+/// A volume's name, and what it should be or what is wrong.
+pub type Planned = (String, Result<Wanted, String>);
+
+/// The volumes that the containers of a pod use, and when to look at them again.
+pub async fn plan(inner: &Inner, pod: &Value) -> (Vec<Planned>, Option<Time>) {
     let used = nested::used(pod);
     let volumes = pod.list_at(&["spec", "volumes"]).iter();
     let volumes = volumes.filter(|v| used.mounts.contains(name(v)) || used.devices.contains(name(v)));
-    let all = futures::future::join_all(volumes.map(|volume| one(inner, pod, volume, &used))).await;
-    let again = all.iter().filter_map(|found| found.as_ref().ok()?.1).min();
-    (all.into_iter().map(|found| found.map(|(wanted, _)| wanted)).collect(), again)
+    let planned = volumes.map(async |volume| (name(volume).to_owned(), one(inner, pod, volume, &used).await));
+    let all = futures::future::join_all(planned).await;
+    let again = all.iter().filter_map(|(_, found)| found.as_ref().ok()?.1).min();
+    (all.into_iter().map(|(name, found)| (name, found.map(|(wanted, _)| wanted))).collect(), again)
 }
 
 fn name(volume: &Value) -> &str {

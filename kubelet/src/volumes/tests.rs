@@ -191,6 +191,7 @@ async fn a_config_map_is_followed_while_its_pod_is_there() {
     machine.api.remove("configmaps", "m");
     assert_eq!(machine.woken.recv().await.unwrap(), "u");
     assert_eq!(machine.read("a").unwrap(), "2");
+    assert!(!machine.volumes.set_up(&pod).await.unwrap_err().is_blocking);
     machine.volumes.tear_down("u").await.unwrap();
     assert!(!machine.root.path().join("pods/u").exists());
     machine.api.put("configmaps", "m", tree!({"data": {"a": "4"}}));
@@ -206,6 +207,7 @@ async fn a_pod_is_woken_when_what_it_lacked_is_there() {
     let pod = pod(tree!({"secret": {"secretName": "s", "items": [{"key": "k", "path": "d/k"}]}}));
     let fault = machine.volumes.set_up(&pod).await.unwrap_err();
     assert_eq!(fault.messages, ["MountVolume.SetUp failed for volume \"v\" : secret \"s\" not found"]);
+    assert!(fault.is_blocking);
     machine.api.put("secrets", "s", tree!({"data": {"other": ""}}));
     assert_eq!(machine.woken.recv().await.unwrap(), "u");
     let fault = machine.volumes.set_up(&pod).await.unwrap_err();
