@@ -2,7 +2,7 @@
 //! again when they end. Source: upstream's `computeInitContainerActions`.
 
 use super::Observed;
-use super::plan::{Action, Because, Kill, Known, is_changed, kill_lost, start, to_be_started};
+use super::plan::{self, Action, Because, Kill, Known, is_changed, kill_lost, start, to_be_started};
 use super::spec::{self, List, name_of};
 use crate::cri::{ContainerState, ContainerStatus};
 use api::Value;
@@ -27,7 +27,7 @@ enum Says {
     Failed,
 }
 
-pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Init {
+pub fn progress(pod: &Value, seen: &Observed, known: &Known<'_>) -> Init {
     let containers = List::Init.of(pod);
     if containers.is_empty() {
         return Init { initialized: true, ..Init::default() };
@@ -88,7 +88,10 @@ fn of_init(
     actions: &mut Vec<Action>,
 ) -> Says {
     match status.state() {
-        ContainerState::ContainerRunning => Says::Wait,
+        ContainerState::ContainerRunning => {
+            actions.extend(plan::resize(container, status, known));
+            Says::Wait
+        }
         ContainerState::ContainerExited if status.exit_code == 0 => Says::Next,
         ContainerState::ContainerExited if !to_be_started(pod, container, seen, known) => Says::Failed,
         ContainerState::ContainerUnknown if !spec::restarts_on_failure(pod, container) => Says::Failed,
@@ -119,22 +122,23 @@ fn of_sidecar(
         }
     }
     let name = name_of(container);
-    let mut kill = |what: &str, because: Because| {
+    let kill = |what: &str, because: Because| {
         let message = format!("Init container {name} {what}");
-        let (id, name) = (status.id.clone(), name.to_owned());
-        actions.push(Action::Kill(Kill { id, name, message, because, restart: true }));
+        Action::Kill(Kill { id: status.id.clone(), name: name.to_owned(), message, because, restart: true })
     };
     let probed = (known.probed)(&status.id);
     if container.get("startupProbe").is_some() && probed.startup != Some(true) {
         if probed.startup == Some(false) {
-            kill("failed startup probe", Because::Startup);
+            actions.push(kill("failed startup probe", Because::Startup));
         }
         return Says::Wait;
     }
     if is_changed(container, status) {
-        kill("definition changed", Because::Other);
+        actions.push(kill("definition changed", Because::Other));
     } else if probed.liveness == Some(false) {
-        kill("failed liveness probe", Because::Liveness);
+        actions.push(kill("failed liveness probe", Because::Liveness));
+    } else {
+        actions.extend(plan::resize(container, status, known));
     }
     Says::Next
 }

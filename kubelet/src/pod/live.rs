@@ -1,11 +1,11 @@
 //! What a worker decides for a pod that is to run.
 
-use super::Wait;
 use super::plan::{self, Action, Because, Kill, Known, Probed};
 use super::spec::{self, List, is_terminal};
 use super::status::{self, Facts};
 use super::stop::{Stop, grace, own_grace};
 use super::worker::{Done, Stage, Stopping, Worker};
+use super::{Observed, Wait};
 use crate::pods::Source;
 use crate::termination;
 use api::time::format_duration;
@@ -18,6 +18,8 @@ use stdx::Time;
 const START_RETRY: Duration = Duration::from_secs(10);
 /// How soon the node's own object is looked for again.
 const NODE_RETRY: Duration = Duration::from_millis(200);
+/// How soon room is looked for again for a pod that wants more.
+const RESIZE_RETRY: Duration = Duration::from_secs(10);
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 impl Worker {
@@ -42,6 +44,7 @@ impl Worker {
             return;
         }
         self.watch_deadline();
+        self.resize(&seen);
         let status = self.status(false);
         let ends = is_terminal(status.str_at(&["phase"]));
         self.say(status);
@@ -60,9 +63,46 @@ impl Worker {
             probed: &probed,
             restarting: &self.life.restarting,
             restart_all: self.restarts_all() && !status::is_cleared(&self.view.pod, &seen),
+            resized: &|container, id| self.life.resources.change(container, id),
         };
         let actions = plan::plan(&self.view.pod, &seen, &known);
         self.carry_out(actions);
+    }
+
+    /// Allots other resources to the pod, if it wants them and the node has them.
+    fn resize(&mut self, seen: &Observed) {
+        let (now, wanted) = (self.parts.now(), self.wanted.clone());
+        if self.life.resources.is_wanted(&wanted)
+            && let Some(node) = (self.parts.context.node)()
+        {
+            let is_static = self.view.source == Source::Folder;
+            match self.parts.admitted.admit(&wanted, &node, is_static) {
+                Ok(()) => {
+                    let message = self.life.resources.allot(&wanted, now);
+                    self.parts.say(&wanted, "Normal", "ResizeStarted", &message);
+                    self.view.pod = wanted;
+                }
+                Err(why) => {
+                    if let Some(message) = self.life.resources.defer(&wanted, &why.message, now) {
+                        self.parts.say(&wanted, "Warning", "ResizeDeferred", &message);
+                    }
+                    self.look_in(RESIZE_RETRY);
+                }
+            }
+        }
+        if let Some(message) = self.life.resources.complete(&self.view.pod, seen) {
+            self.parts.say(&self.view.pod, "Normal", "ResizeCompleted", &message);
+        }
+    }
+
+    /// Takes note of how the change of a container's resources went.
+    pub(super) fn resized(&mut self, id: &str, name: &str, failed: Option<&str>) {
+        let Some(why) = failed else { return self.life.resources.done(id, name) };
+        let now = self.parts.now();
+        if let Some(message) = self.life.resources.failed(&self.view.pod, why, now) {
+            self.parts.say(&self.view.pod, "Warning", "ResizeError", &message);
+        }
+        self.life.not_before.insert(name.to_owned(), now.plus(START_RETRY));
     }
 
     fn has_to_end(&self) -> bool {
@@ -146,10 +186,12 @@ impl Worker {
             messages: &self.life.messages,
             waiting: &self.life.waiting,
             mark: &mark,
+            is_ending: self.life.stage != Stage::Live,
             is_over,
             restart_all: self.restarts_all(),
             evicted: self.life.evicted.as_ref(),
-            resize: &[],
+            resize: &self.life.resources.conditions(),
+            resources: self.life.resources.actual(),
             host_ips: &self.parts.host_ips(),
             is_static: self.view.source == Source::Folder,
             now: self.parts.now(),
@@ -192,8 +234,12 @@ impl Worker {
                 Action::KillPod => return self.kill_pod(),
                 Action::Kill(kill) => self.kill(kill),
                 Action::Hold { name, delay, until } => self.hold(&name, delay, until),
+                Action::Resize { ref name, .. } => match self.held(name, now) {
+                    Some(due) => self.look_when(due),
+                    None => steps.push(action),
+                },
                 Action::Start { list, name } => {
-                    let wait = self.life.not_before.get(&name).copied().filter(|due| *due > now);
+                    let wait = self.held(&name, now);
                     match wait {
                         Some(due) => self.look_when(due),
                         None => steps.push(Action::Start { list, name }),
@@ -213,6 +259,11 @@ impl Worker {
             Some(due) if !self.life.set_up_retry.is_due() => self.look_at(due),
             _ => self.advance(steps),
         }
+    }
+
+    /// Until when a container is not tried again.
+    fn held(&self, name: &str, now: Time) -> Option<Time> {
+        self.life.not_before.get(name).copied().filter(|due| *due > now)
     }
 
     /// Ends all that runs of a pod that has nothing more to do, or has to begin anew in another sandbox.

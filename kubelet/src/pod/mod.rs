@@ -11,6 +11,7 @@ mod live;
 mod observed;
 mod parts;
 pub mod plan;
+mod resize;
 pub mod spec;
 pub mod status;
 mod stop;

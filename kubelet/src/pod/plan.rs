@@ -31,6 +31,8 @@ pub struct Known<'a> {
     pub restarting: &'a HashMap<String, String>,
     /// All containers are to start anew.
     pub restart_all: bool,
+    /// Whether a running container (its spec, its id) is to get other resources, and must start anew for that.
+    pub resized: &'a dyn Fn(&Value, &str) -> Option<bool>,
 }
 
 /// Why a container is killed.
@@ -63,6 +65,11 @@ pub enum Action {
         replaces: bool,
     },
     Kill(Kill),
+    /// Give a running container the resources of its spec.
+    Resize {
+        id: String,
+        name: String,
+    },
     /// Remove a container, killed at once if it runs.
     Reset {
         id: String,
@@ -94,7 +101,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
             actions.push(start(List::Ephemeral, container));
         }
     }
-    let Init { actions: init, initialized, failed } = init::plan(pod, seen, known);
+    let Init { actions: init, initialized, failed } = init::progress(pod, seen, known);
     if failed {
         return kill_pod(seen);
     }
@@ -205,6 +212,7 @@ fn main_containers(pod: &Value, seen: &Observed, known: &Known<'_>) -> (Vec<Acti
         };
         let Some((what, because, changed)) = reason_to_kill(container, status, known) else {
             alive = true;
+            actions.extend(resize(container, status, known));
             continue;
         };
         let restart = changed || spec::restarts_on_failure(pod, container);
@@ -220,6 +228,17 @@ fn main_containers(pod: &Value, seen: &Observed, known: &Known<'_>) -> (Vec<Acti
         }));
     }
     (actions, alive)
+}
+
+/// A running container gets other resources, if need be by a new start.
+pub fn resize(container: &Value, status: &cri::ContainerStatus, known: &Known<'_>) -> Option<Action> {
+    let restart = (known.resized)(container, &status.id)?;
+    let (id, name) = (status.id.clone(), name_of(container).to_owned());
+    if !restart {
+        return Some(Action::Resize { id, name });
+    }
+    let message = format!("Container {name} resize requires restart");
+    Some(Action::Kill(Kill { id, name, message, because: Because::Other, restart }))
 }
 
 /// Why a running container is killed, and whether its definition changed.

@@ -16,8 +16,14 @@ fn steps(pod: &Value, seen: &Observed) -> Vec<String> {
 
 fn told(pod: &Value, seen: &Observed, probed: &dyn Fn(&str) -> Probed, restart_all: bool) -> Vec<String> {
     let now = Time::from_secs(NOW);
-    let known =
-        Known { now, back_off: &BackOff::default(), probed, restarting: &HashMap::new(), restart_all };
+    let known = Known {
+        now,
+        back_off: &BackOff::default(),
+        probed,
+        restarting: &HashMap::new(),
+        restart_all,
+        resized: &|_, _| None,
+    };
     plan(pod, seen, &known).into_iter().map(word).collect()
 }
 
@@ -28,6 +34,7 @@ fn word(action: Action) -> String {
         Action::Kill(kill) => format!("kill {}", kill.id),
         Action::Reset { id, .. } => format!("reset {id}"),
         Action::Start { name, .. } => format!("start {name}"),
+        Action::Resize { id, .. } => format!("resize {id}"),
         Action::Hold { name, .. } => format!("hold {name}"),
     }
 }
@@ -165,6 +172,7 @@ fn a_failed_probe_kills_and_says_so() {
         probed: &liveness,
         restarting: &HashMap::new(),
         restart_all: false,
+        resized: &|_, _| None,
     };
     let actions = plan(&pod("Always", &["a"]), &seen(&[("a", RUNNING)]), &known);
     let [Action::Kill(kill)] = actions.as_slice() else { panic!("{actions:?}") };
@@ -190,6 +198,7 @@ fn another_image_makes_another_container_whatever_the_policy() {
         probed: &|_| Probed::default(),
         restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
         restart_all: false,
+        resized: &|_, _| None,
     };
     let actions: Vec<String> = plan(&pod, &killed, &known).into_iter().map(word).collect();
     assert_eq!(actions, ["start a"]);
@@ -208,6 +217,7 @@ fn a_container_that_failed_before_is_held_back() {
         probed: &|_| Probed::default(),
         restarting: &none,
         restart_all: false,
+        resized: &|_, _| None,
     };
     let failed = exited(exited(seen(&[]), "a", 1), "a", 1);
     let wanted = Action::Hold {
@@ -218,6 +228,24 @@ fn a_container_that_failed_before_is_held_back() {
     assert_eq!(plan(&pod, &failed, &known(NOW)), [wanted]);
     let actions: Vec<String> = plan(&pod, &failed, &known(NOW + 5)).into_iter().map(word).collect();
     assert_eq!(actions, ["start a"]);
+}
+
+#[test]
+fn resources_change_in_place_unless_the_container_must_start_anew() {
+    let pod = with_init(pod("Always", &["a"]), &["s+"]);
+    let running = seen(&[("s", RUNNING), ("a", RUNNING)]);
+    for (restart, wanted) in [(false, ["resize s0", "resize a0"]), (true, ["kill s0", "kill a0"])] {
+        let known = Known {
+            now: Time::from_secs(NOW),
+            back_off: &BackOff::default(),
+            probed: &|_| Probed::default(),
+            restarting: &HashMap::new(),
+            restart_all: false,
+            resized: &|_, _| Some(restart),
+        };
+        let actions: Vec<String> = plan(&pod, &running, &known).into_iter().map(word).collect();
+        assert_eq!(actions, wanted);
+    }
 }
 
 #[test]

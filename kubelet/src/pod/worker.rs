@@ -5,6 +5,7 @@ use super::advance::{Advance, Advanced};
 use super::back_off::BackOff;
 use super::parts::{Parts, rpc_error};
 use super::plan::{self, Action};
+use super::resize::Resources;
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
 use api::Value;
@@ -99,6 +100,8 @@ pub struct Worker {
     inbox: UnboundedReceiver<Message>,
     pub(super) jobs: JoinSet<Done>,
     pub(super) under_way: UnderWay,
+    /// The pod as its source has it; that of the view has what it is allotted.
+    pub(super) wanted: Arc<Value>,
     pub(super) view: View,
     pub(super) seen: Option<Arc<Observed>>,
     /// Containerd is to be asked.
@@ -123,6 +126,7 @@ pub(super) struct Life {
     pub not_before: HashMap<String, Time>,
     /// When containers that are being started had ended before.
     pub starting: HashMap<String, Time>,
+    pub resources: Resources,
     /// Killed in order to be started again: name → id.
     pub restarting: HashMap<String, String>,
     /// What ended containers said: by id.
@@ -153,6 +157,7 @@ impl Life {
             waiting: HashMap::new(),
             not_before: HashMap::new(),
             starting: HashMap::new(),
+            resources: Resources::default(),
             restarting: HashMap::new(),
             messages: HashMap::new(),
             evicted: None,
@@ -185,6 +190,7 @@ impl Worker {
                 inbox,
                 jobs: JoinSet::new(),
                 under_way: UnderWay::default(),
+                wanted: view.pod.clone(),
                 view,
                 seen: None,
                 is_stale: true,
@@ -193,6 +199,8 @@ impl Worker {
                 life: Life::new(status),
                 next: None,
             };
+            let carrier = worker.view.mirror.as_ref().unwrap_or(&worker.view.pod);
+            worker.life.resources.restore(carrier);
             worker.work().await;
             inbox = worker.inbox;
             if parts.pods.finish(&uid) {
@@ -218,13 +226,14 @@ impl Worker {
 
     /// Takes note of the pod as it is now.
     fn take(&mut self, view: View) {
-        let part = |view: &View, path: &[&str]| view.pod.at(path).cloned();
-        let is_other = |path: &[&str]| part(&self.view, path) != part(&view, path);
+        let is_other = |path: &[&str]| self.wanted.at(path) != view.pod.at(path);
         if is_other(&["spec"]) || is_other(&["metadata", "annotations"]) || is_other(&["metadata", "labels"])
         {
             self.retry_all();
         }
+        self.wanted = view.pod.clone();
         self.view = view;
+        self.view.pod = self.life.resources.apply(&self.wanted);
     }
 
     /// What waited for something to change need not wait any longer.
@@ -243,6 +252,7 @@ impl Worker {
                 self.life.running.send_replace(names);
                 self.is_stale = false;
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
+                self.life.resources.see(&seen);
                 self.seen = Some(seen);
                 self.doubt();
             }
@@ -402,6 +412,9 @@ impl Worker {
             self.start_tried(name, *started, now);
         }
         self.life.starting.clear();
+        for (id, name, failed) in &advanced.resized {
+            self.resized(id, name, failed.as_deref());
+        }
     }
 
     fn stopped(&mut self, result: Result<(), tonic::Status>) {

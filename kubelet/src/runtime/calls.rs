@@ -209,6 +209,16 @@ impl Runtime {
         Ok(within(PATIENCE, self.containers().create_container(request)).await?.container_id)
     }
 
+    /// Gives a running container other resources.
+    pub async fn update_container(&self, id: &str, linux: cri::LinuxContainerResources) -> Answer<()> {
+        let request = cri::UpdateContainerResourcesRequest {
+            container_id: id.to_owned(),
+            linux: Some(linux),
+            ..Default::default()
+        };
+        within(PATIENCE, self.containers().update_container_resources(request)).await.map(drop)
+    }
+
     pub async fn start_container(&self, id: &str) -> Answer<()> {
         let request = cri::StartContainerRequest { container_id: id.to_owned() };
         within(PATIENCE, self.containers().start_container(request)).await.map(drop)

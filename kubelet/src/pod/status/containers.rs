@@ -129,7 +129,7 @@ fn from_runtime(facts: &Facts<'_>, container: &Value, seen: &ContainerStatus, ol
         "restartCount": (count + i64::from(lost)), "image": image, "imageID": (seen.image_ref.as_str()),
         "containerID": (id.as_str())
     });
-    resources(container, &mut status);
+    resources(facts, container, seen, &mut status);
     volume_mounts(container, &mut status);
     if let Some(user) = seen.user.as_ref().and_then(|user| user.linux.as_ref()) {
         let groups = user.supplemental_groups.iter().map(|group| Value::from(*group)).collect();
@@ -171,13 +171,14 @@ fn end(facts: &Facts<'_>, seen: &ContainerStatus, id: &str) -> Value {
     end
 }
 
-/// What the container may use, as it is allotted.
-fn resources(container: &Value, status: &mut Value) {
+/// What the container is allotted, and what it runs with.
+fn resources(facts: &Facts<'_>, container: &Value, seen: &ContainerStatus, status: &mut Value) {
     let allotted = container.get("resources").filter(|resources| !resources.is_null());
     if let Some(requests) = allotted.and_then(|r| r.get("requests")).filter(|requests| !requests.is_empty()) {
         status.set(&["allocatedResources"], requests.clone());
     }
-    status.set(&["resources"], allotted.cloned().unwrap_or_else(Value::map));
+    let actual = facts.resources.get(&seen.id).filter(|actual| is_running(seen) && !actual.is_null());
+    status.set(&["resources"], actual.or(allotted).cloned().unwrap_or_else(Value::map));
 }
 
 /// An init container that is gone while main containers exist has done its work.

@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub waiting: &'a HashMap<String, Wait>,
     /// Writes what probes say of the containers of a status: `started` and `ready`.
     pub mark: &'a dyn Fn(&mut Value),
+    /// It is being stopped, or has stopped: it keeps its address.
+    pub is_ending: bool,
     /// All containers have stopped, and none will start again.
     pub is_over: bool,
     /// All containers are being started anew.
@@ -44,6 +46,8 @@ pub struct Facts<'a> {
     pub evicted: Option<&'a Wait>,
     /// Conditions about the change of resources.
     pub resize: &'a [Value],
+    /// What containers run with: by id.
+    pub resources: &'a HashMap<String, Value>,
     pub host_ips: &'a [IpAddr],
     pub is_static: bool,
     pub now: Time,
@@ -108,14 +112,19 @@ fn set_phase(facts: &Facts<'_>, status: &mut Value) {
 }
 
 fn addresses(facts: &Facts<'_>, status: &mut Value) {
+    let known = |field: &str| -> Vec<String> {
+        facts.old.list_at(&[field]).iter().map(|ip| ip.str_at(&["ip"]).to_owned()).collect()
+    };
+    let mut hosts: Vec<String> = facts.host_ips.iter().map(IpAddr::to_string).collect();
+    if hosts.is_empty() {
+        hosts = known("hostIPs");
+    }
     let mut ips: Vec<String> = facts.seen.ips().into_iter().map(str::to_owned).collect();
-    let hosts: Vec<String> = facts.host_ips.iter().map(IpAddr::to_string).collect();
     if spec::uses_host_network(facts.pod) && ips.is_empty() {
         ips.clone_from(&hosts);
     }
-    if facts.is_over && ips.is_empty() {
-        let known = facts.old.list_at(&["podIPs"]).iter();
-        ips = known.map(|ip| ip.str_at(&["ip"]).to_owned()).collect();
+    if facts.is_ending && ips.is_empty() {
+        ips = known("podIPs");
     }
     for (one, all, ips) in [("hostIP", "hostIPs", hosts), ("podIP", "podIPs", ips)] {
         if let Some(first) = ips.first() {

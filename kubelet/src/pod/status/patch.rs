@@ -61,9 +61,12 @@ fn merge(changes: &mut Map, name: &str, key: &str, old: &[Value], new: &[Value])
     }
 }
 
-/// The same, with what is null as good as missing.
+/// The same, with what is null or an empty list as good as missing: the API keeps neither.
 fn is_same(a: &Value, b: &Value) -> bool {
+    let is_nothing =
+        |value: &Value| value.is_null() || matches!(value, Value::List(items) if items.is_empty());
     match (a, b) {
+        _ if is_nothing(a) || is_nothing(b) => is_nothing(a) && is_nothing(b),
         (Value::Map(a), Value::Map(b)) => {
             let covers = |a: &Map, b: &Map| {
                 a.iter().all(|(name, value)| is_same(value, b.get(name).unwrap_or(&Value::Null)))
@@ -94,5 +97,9 @@ mod tests {
         }});
         assert_eq!(patch("u", &from, &to), Some(wanted));
         assert_eq!(patch("u", &to, &to), None);
+        assert_eq!(
+            patch("u", &tree!({"phase": "Failed"}), &tree!({"phase": "Failed", "conditions": []})),
+            None
+        );
     }
 }

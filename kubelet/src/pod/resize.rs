@@ -1,0 +1,300 @@
+//! Resources that change while a pod runs: what the node has allotted to its containers, what they run with, and what
+//! is said about the difference. Source: upstream's `allocation` and `events/resize.go`.
+
+use super::Observed;
+use super::observed::container_name;
+use super::spec::{self, List, name_of};
+use api::resources::amounts;
+use api::{Map, Value, json, tree};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use stdx::Time;
+
+const PENDING: &str = "PodResizePending";
+const IN_PROGRESS: &str = "PodResizeInProgress";
+/// What can be changed.
+const RESIZED: [&str; 2] = ["cpu", "memory"];
+
+/// What is known of a pod's resources.
+#[derive(Default)]
+pub struct Resources {
+    /// By container.
+    allotted: Option<BTreeMap<String, Value>>,
+    /// What containers run with: by id.
+    actual: HashMap<String, Value>,
+    pending: Option<Value>,
+    in_progress: Option<Value>,
+}
+
+/// The resources of init and main containers as a spec has them.
+fn wanted(pod: &Value) -> BTreeMap<String, Value> {
+    let containers = [List::Init, List::Main].into_iter().flat_map(|list| list.of(pod));
+    containers.map(|c| (name_of(c).to_owned(), c.get("resources").cloned().unwrap_or_default())).collect()
+}
+
+/// The amounts that can be changed.
+fn amounts_of(resources: &Value) -> Vec<(String, api::Quantity)> {
+    let of = |part: &'static str| {
+        let resized =
+            amounts(resources.get(part)).into_iter().filter(|(name, _)| RESIZED.contains(&name.as_str()));
+        resized.map(move |(name, amount)| (format!("{part}.{name}"), amount))
+    };
+    of("limits").chain(of("requests")).collect()
+}
+
+fn is_same(a: &Value, b: &Value) -> bool {
+    amounts_of(a) == amounts_of(b)
+}
+
+impl Resources {
+    /// The pod with what is allotted to its containers in place of what they want.
+    pub fn apply(&mut self, pod: &Arc<Value>) -> Arc<Value> {
+        let wanted = wanted(pod);
+        let allotted = self.allotted.get_or_insert_with(|| wanted.clone());
+        if *allotted == wanted {
+            return pod.clone();
+        }
+        let mut pod = Value::clone(pod);
+        for list in [List::Init, List::Main] {
+            let containers = pod.at_mut(&["spec", list.field()]).and_then(Value::as_list_mut);
+            for container in containers.into_iter().flatten() {
+                if let Some(resources) = allotted.get(name_of(container)).filter(|r| !r.is_null()) {
+                    container.set(&["resources"], resources.clone());
+                }
+            }
+        }
+        Arc::new(pod)
+    }
+
+    /// What the API says that a kubelet before this one had allotted and done.
+    pub fn restore(&mut self, pod: &Value) {
+        let mut allotted = wanted(pod);
+        for list in [List::Init, List::Main] {
+            for status in pod.list_at(&["status", list.statuses()]) {
+                let Some(requests) = status.get("allocatedResources").filter(|r| !r.is_null()) else {
+                    continue;
+                };
+                let Some(slot) = allotted.get_mut(name_of(status)) else { continue };
+                let actual = status.get("resources").cloned().unwrap_or_default();
+                if let Some(id) = status.str_at(&["containerID"]).strip_prefix("containerd://") {
+                    self.actual.insert(id.to_owned(), actual.clone());
+                }
+                let mut known = slot.clone();
+                known.set(&["requests"], requests.clone());
+                if let Some(limits) = actual.get("limits") {
+                    known.set(&["limits"], limits.clone());
+                }
+                if !is_same(&known, slot) {
+                    *slot = known;
+                }
+            }
+        }
+        self.allotted = Some(allotted);
+        let condition = |ty: &str| {
+            let mut all = pod.list_at(&["status", "conditions"]).iter();
+            all.find(|condition| condition.str_at(&["type"]) == ty).cloned()
+        };
+        (self.pending, self.in_progress) = (condition(PENDING), condition(IN_PROGRESS));
+    }
+
+    /// Whether the pod wants something else than it is allotted.
+    pub fn is_wanted(&mut self, pod: &Value) -> bool {
+        let differs = self.allotted.as_ref().is_some_and(|allotted| *allotted != wanted(pod));
+        if !differs {
+            self.pending = None;
+        }
+        differs
+    }
+
+    /// Allots what the pod wants. Gives the message of the event `ResizeStarted`.
+    pub fn allot(&mut self, pod: &Value, now: Time) -> String {
+        self.allotted = Some(wanted(pod));
+        self.pending = None;
+        self.in_progress = Some(condition(IN_PROGRESS, pod, "", "", None, now));
+        message("Pod resize started", pod, generation(pod), "")
+    }
+
+    /// There is no room. Gives the message of the event `ResizeDeferred`, unless that is known.
+    pub fn defer(&mut self, pod: &Value, why: &str, now: Time) -> Option<String> {
+        let known = self.pending.take();
+        let is_news =
+            known.as_ref().is_none_or(|known| known.i64_at(&["observedGeneration"]) != Some(generation(pod)));
+        self.pending = Some(condition(PENDING, pod, "Deferred", why, known.as_ref(), now));
+        is_news.then(|| message("Pod resize Deferred", pod, generation(pod), why))
+    }
+
+    /// The runtime could not do it. Gives the message of the event `ResizeError`, unless that is known.
+    pub fn failed(&mut self, pod: &Value, why: &str, now: Time) -> Option<String> {
+        let known = self.in_progress.take();
+        let is_news = known.as_ref().is_none_or(|known| known.str_at(&["message"]) != why);
+        self.in_progress = Some(condition(IN_PROGRESS, pod, "Error", why, known.as_ref(), now));
+        is_news.then(|| message("Pod resize error", pod, generation(pod), why))
+    }
+
+    /// Takes note of containers that are new, and forgets those that are gone.
+    pub fn see(&mut self, seen: &Observed) {
+        let Some(allotted) = &self.allotted else { return };
+        self.actual.retain(|id, _| seen.by_id(id).is_some());
+        for container in seen.running() {
+            if let Some(resources) = allotted.get(container_name(container)) {
+                self.actual.entry(container.id.clone()).or_insert_with(|| resources.clone());
+            }
+        }
+    }
+
+    /// The container runs with what is allotted to it now.
+    pub fn done(&mut self, id: &str, name: &str) {
+        if let Some(resources) = self.allotted.as_ref().and_then(|allotted| allotted.get(name)) {
+            self.actual.insert(id.to_owned(), resources.clone());
+        }
+    }
+
+    /// What containers run with: by id.
+    pub fn actual(&self) -> &HashMap<String, Value> {
+        &self.actual
+    }
+
+    /// Whether a running container is to be changed, and then whether it must start anew for that. `container` has
+    /// what is allotted to it.
+    pub fn change(&self, container: &Value, id: &str) -> Option<bool> {
+        let wanted = container.get("resources").unwrap_or(&Value::Null);
+        let actual = self.actual.get(id).filter(|actual| !is_same(actual, wanted))?;
+        let (before, after) = (amounts_of(actual), amounts_of(wanted));
+        let is_changed = |resource: &str| {
+            let of = |all: &[(String, api::Quantity)]| -> Vec<(String, api::Quantity)> {
+                all.iter().filter(|(name, _)| name.ends_with(resource)).cloned().collect()
+            };
+            of(&before) != of(&after)
+        };
+        let policies = container.list_at(&["resizePolicy"]).iter();
+        let mut restarting =
+            policies.filter(|policy| policy.str_at(&["restartPolicy"]) == "RestartContainer");
+        Some(restarting.any(|policy| is_changed(policy.str_at(&["resourceName"]))))
+    }
+
+    /// Whether all that runs has what is allotted to it; then the change is over, and the message of the event
+    /// `ResizeCompleted` is given once.
+    pub fn complete(&mut self, pod: &Value, seen: &Observed) -> Option<String> {
+        let in_progress = self.in_progress.as_ref()?;
+        let is_left = |container: &crate::cri::ContainerStatus| {
+            let own = spec::container(pod, container_name(container));
+            own.is_some_and(|(_, own)| self.change(own, &container.id).is_some())
+        };
+        if seen.running().any(is_left) {
+            return None;
+        }
+        let generation = in_progress.i64_at(&["observedGeneration"]).unwrap_or_else(|| generation(pod));
+        self.in_progress = None;
+        Some(message("Pod resize completed", pod, generation, ""))
+    }
+
+    /// What is said of it in the status.
+    pub fn conditions(&self) -> Vec<Value> {
+        self.pending.iter().chain(&self.in_progress).cloned().collect()
+    }
+}
+
+fn generation(pod: &Value) -> i64 {
+    pod.i64_at(&["metadata", "generation"]).unwrap_or(0)
+}
+
+fn condition(ty: &str, pod: &Value, reason: &str, message: &str, known: Option<&Value>, now: Time) -> Value {
+    let mut condition = tree!({"type": ty, "observedGeneration": (generation(pod)), "status": "True"});
+    condition.set(&["lastProbeTime"], now.rfc3339());
+    let same = known.filter(|known| known.str_at(&["reason"]) == reason);
+    let since = same.map(|known| known.str_at(&["lastTransitionTime"]).to_owned());
+    condition.set(&["lastTransitionTime"], since.unwrap_or_else(|| now.rfc3339()));
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if !text.is_empty() {
+            condition.set(&[field], text);
+        }
+    }
+    condition
+}
+
+/// An event's message: what happened, and what the containers are to have.
+fn message(what: &str, pod: &Value, generation: i64, why: &str) -> String {
+    let mut summary = Map::new();
+    for list in [List::Init, List::Main] {
+        let own = |container: &Value| {
+            let resources = container.get("resources").cloned().unwrap_or_else(Value::map);
+            tree!({"name": (name_of(container)), "resources": (resources)})
+        };
+        let all: Vec<Value> = list.of(pod).iter().map(own).collect();
+        if !all.is_empty() {
+            summary.insert(list.field(), Value::List(all));
+        }
+    }
+    summary.insert("generation", generation);
+    if !why.is_empty() {
+        summary.insert("error", why);
+    }
+    format!("{what}: {}", json::to_string(&Value::Map(summary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::fixture::{RUNNING, pod, seen};
+
+    fn asking(cpu: &str, policy: &str) -> Arc<Value> {
+        let mut pod = pod("Always", &["a"]);
+        pod.set(
+            &["spec", "containers"],
+            tree!([{
+                "name": "a", "image": "i", "resources": {"requests": {"cpu": cpu}},
+                "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]
+            }]),
+        );
+        Arc::new(pod)
+    }
+
+    #[test]
+    fn a_pod_keeps_what_it_has_until_more_is_allotted_and_done() {
+        let (small, big) = (asking("1", "NotRequired"), asking("2", "NotRequired"));
+        let seen = seen(&[("a", RUNNING)]);
+        let now = Time::from_secs(10);
+        let mut resources = Resources::default();
+        assert_eq!(resources.apply(&small), small);
+        resources.see(&seen);
+        assert!(!resources.is_wanted(&small) && resources.is_wanted(&big));
+        assert_eq!(resources.apply(&big), small);
+        assert!(resources.defer(&big, "no room", now).unwrap().starts_with("Pod resize Deferred: {"));
+        assert_eq!(resources.defer(&big, "no room", now), None);
+        assert_eq!(resources.conditions()[0].str_at(&["reason"]), "Deferred");
+        let told = resources.allot(&big, now);
+        let wanted = r#"Pod resize started: {"containers":[{"name":"a","resources":{"requests":{"cpu":"2"}}}],"generation":1}"#;
+        assert_eq!(told, wanted);
+        assert_eq!(resources.apply(&big), big);
+        let container = spec::container(&big, "a").unwrap().1;
+        assert_eq!(resources.change(container, "a0"), Some(false));
+        assert_eq!(resources.complete(&big, &seen), None);
+        resources.done("a0", "a");
+        assert_eq!(resources.change(container, "a0"), None);
+        assert!(resources.complete(&big, &seen).unwrap().starts_with("Pod resize completed: "));
+        assert!(resources.conditions().is_empty());
+    }
+
+    #[test]
+    fn a_policy_can_ask_for_a_new_start_and_a_new_kubelet_knows_what_was_allotted() {
+        let (mut small, big) = (asking("1", "RestartContainer"), asking("2", "RestartContainer"));
+        Arc::make_mut(&mut small).set(
+            &["status", "containerStatuses"],
+            tree!([{
+                "name": "a", "containerID": "containerd://a0", "allocatedResources": {"cpu": "1000m"},
+                "resources": {"requests": {"cpu": "1"}}
+            }]),
+        );
+        let mut resources = Resources::default();
+        resources.restore(&small);
+        assert!(!resources.is_wanted(&small));
+        let mut changed = Value::clone(&big);
+        changed.set(&["status"], small.get("status").cloned().unwrap());
+        let mut resources = Resources::default();
+        resources.restore(&changed);
+        assert!(resources.is_wanted(&changed));
+        resources.allot(&changed, Time::from_secs(10));
+        let container = spec::container(&changed, "a").unwrap().1;
+        assert_eq!(resources.change(container, "a0"), Some(true));
+    }
+}
