@@ -100,7 +100,7 @@ impl Objects {
         let key = Key::new(&self.space(&**kind), crate::call::rest(kind.info(), namespace, name));
         let found = if latest { self.0.store.get(&key).await } else { self.0.store.get_stale(&key).await };
         let entry = found.ok()??;
-        stored::decode(&**kind, &entry).ok()
+        stored::look_up(&**kind, &entry).ok()
     }
 
     /// All objects of a kind in a namespace, or everywhere.
@@ -110,7 +110,7 @@ impl Objects {
         let scope = if namespace.is_empty() { Scope::All } else { Scope::prefix(&format!("{namespace}/")) };
         let query = ListQuery { scope, ..ListQuery::default() };
         let Ok(page) = self.0.store.list(&self.space(&**kind), &query).await else { return Vec::new() };
-        page.entries.iter().filter_map(|entry| stored::decode(&**kind, entry).ok()).collect()
+        page.entries.iter().filter_map(|entry| stored::look_up(&**kind, entry).ok()).collect()
     }
 }
 

@@ -24,7 +24,12 @@ struct View {
 struct Parts {
     json: OnceLock<Bytes>,
     facts: OnceLock<Arc<Facts>>,
+    /// Of small objects that other rooms look up with many requests.
+    tree: OnceLock<Box<Value>>,
 }
+
+/// Up to which size of a stored value its tree is kept once it was looked up.
+const KEPT_BYTES: usize = 4096;
 
 /// What selectors ask for.
 #[derive(Debug, Default)]
@@ -215,11 +220,29 @@ pub fn message(kind: &dyn Kind, entry: &Entry, version: &str) -> Option<Vec<u8>>
     proto::set_resource_version(envelope.raw, &entry.mod_revision.to_string()).ok()
 }
 
-/// Remembers the JSON of an object of a built-in kind that was just written. (A custom object may have lost something
-/// on its way through the stored version.)
-pub fn remember_json(kind: &dyn Kind, entry: &Entry, object: &Value) {
+/// As `decode`, of an object that is likely to be looked up again.
+pub fn look_up(kind: &dyn Kind, entry: &Entry) -> Result<Value, Status> {
+    if entry.value.len() > KEPT_BYTES {
+        return decode(kind, entry);
+    }
+    let parts = parts(kind, entry);
+    if let Some(tree) = parts.tree.get() {
+        return Ok(Value::clone(tree));
+    }
+    let tree = decode(kind, entry)?;
+    // Somebody else may have been first.
+    let _ = parts.tree.set(Box::new(tree.clone()));
+    Ok(tree)
+}
+
+/// Remembers the JSON of an object of a built-in kind that was just written, and what selectors ask of it. (A custom
+/// object may have lost something on its way through the stored version.)
+pub fn remember(kind: &dyn Kind, entry: &Entry, object: &Value) {
     if !kind.stored_as_json() {
-        let _ = parts(kind, entry).json.set(json::to_vec(object).into());
+        let parts = parts(kind, entry);
+        // Watchers may have been first.
+        let _ = parts.json.set(json::to_vec(object).into());
+        let _ = parts.facts.set(Arc::new(Facts::of(kind, object)));
     }
 }
 

@@ -53,7 +53,7 @@ pub fn written(call: &Call, form: Form, code: u16, mut written: Written) -> Resu
                 && same_version
                 && !(form.pretty && call.kind.stored_as_json()) =>
         {
-            stored::remember_json(&*call.kind, &entry, &written.object);
+            stored::remember(&*call.kind, &entry, &written.object);
             let bytes = stored::json(&*call.kind, &entry, call.version())?;
             if form.pretty { tree(form, code, &written.object) } else { Ok(json_bytes(code, bytes)) }
         }

@@ -55,6 +55,10 @@ pub async fn update(
         match commit(call, Txn::new().expect(key.clone(), entry.mod_revision).put(key.clone(), value)).await {
             Ok(committed) => {
                 object.set(&["metadata", "resourceVersion"], committed.revision.to_string());
+                if let Some(Some(entry)) = committed.entries.first() {
+                    stored::as_read(kind, &mut object)?;
+                    stored::remember(kind, entry, &object);
+                }
                 return Ok(object);
             }
             Err(Refused::Failed(status)) => return Err(status),
