@@ -32,7 +32,7 @@ pub async fn run(args: &Args, server: &mut Server, round: usize) -> Result<Figur
     let collection = format!("/api/v1/namespaces/{}/pods", server.namespace);
     let list = server.one(&Call::get(format!("{collection}?limit=1"))).await?;
     let version = list["metadata"]["resourceVersion"].as_str().context("a list has no version")?;
-    let path = format!("{collection}?watch=true&resourceVersion={version}&fieldSelector=spec.nodeName%21%3D");
+    let path = format!("{collection}?watch=true&resourceVersion={version}");
     let mut watcher = server.dialer.dial().await?;
     // The form that the server's own parts watch in, so that it is encoded once for all.
     let events = watcher.open(&server.dialer, &Call::get(path)).await?.into_body();
@@ -91,7 +91,9 @@ async fn follow(mut body: Incoming, prefix: String, sent: Sent) -> Result<(Vec<D
         while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
             line.extend_from_slice(&data[..end]);
             data = &data[end + 1..];
-            if let Some(at) = bound(&line, prefix.as_bytes()).and_then(|index| *sent.lock().get(index)?) {
+            // Taken out, for a pod shows with its node more than once.
+            let first = |index: usize| sent.lock().get_mut(index)?.take();
+            if let Some(at) = bound(&line, prefix.as_bytes()).and_then(first) {
                 latencies.push(now.duration_since(at));
                 last = now;
             }
@@ -102,12 +104,11 @@ async fn follow(mut body: Incoming, prefix: String, sent: Sent) -> Result<(Vec<D
     Ok((latencies, last))
 }
 
-/// The number of the pod that an event says has a node now.
+/// The number of the pod that an event shows with a node.
 fn bound(line: &[u8], prefix: &[u8]) -> Option<usize> {
-    if !line.starts_with(b"{\"type\":\"ADDED\"") {
-        return None;
-    }
-    let at = line.windows(prefix.len()).position(|window| window == prefix)? + prefix.len();
+    let find = |what: &[u8]| line.windows(what.len()).position(|window| window == what);
+    let at = find(prefix)? + prefix.len();
+    find(b"\"nodeName\":\"")?;
     let digits = line[at..].split(|byte| *byte == b'"').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
@@ -117,13 +118,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_is_bound_when_it_first_shows_with_a_node() {
-        let line = |kind: &str| {
-            format!("{{\"type\":\"{kind}\",\"object\":{{\"metadata\":{{\"name\":\"bound-2-17\"}}}}}}")
+    fn a_pod_is_bound_when_it_shows_with_a_node() {
+        let number = |spec: &str, prefix: &[u8]| {
+            let line = format!("{{\"metadata\":{{\"name\":\"bound-2-17\"}},\"spec\":{{{spec}}}}}");
+            bound(line.as_bytes(), prefix)
         };
-        let number = |kind: &str| bound(line(kind).as_bytes(), b"\"name\":\"bound-2-");
-        assert_eq!(number("ADDED"), Some(17));
-        assert_eq!(number("MODIFIED"), None);
-        assert_eq!(bound(line("ADDED").as_bytes(), b"\"name\":\"bound-1-"), None);
+        assert_eq!(number("\"nodeName\":\"n\"", b"\"name\":\"bound-2-"), Some(17));
+        assert_eq!(number("", b"\"name\":\"bound-2-"), None);
+        assert_eq!(number("\"nodeName\":\"n\"", b"\"name\":\"bound-1-"), None);
     }
 }
