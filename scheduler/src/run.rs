@@ -324,12 +324,25 @@ impl Scheduler {
         };
         let nominated = nominated.filter(|node| *node != pod.nominated_node);
         if let Some(node) = &nominated {
+            self.outrank(pod, node);
             self.cache.nominate(pod, node);
             self.queue.nominate(&pod.uid, node);
         }
         self.queue.park(&pod.uid, &wait.message, wait.plugins, Instant::now());
         if waiting.told != wait.message || nominated.is_some() || !victims.is_empty() {
             self.tell(pod.clone(), "Unschedulable", wait.message, nominated, victims);
+        }
+    }
+
+    /// Less important pods for which room was being made on a node must find other nodes.
+    fn outrank(&mut self, pod: &Pod, node: &Str) {
+        let there = self.cache.snapshot.nominated.get(node).into_iter().flatten();
+        let lesser: Vec<Arc<Pod>> = there.filter(|other| other.priority < pod.priority).cloned().collect();
+        for other in lesser {
+            self.cache.denominate(&other.uid);
+            self.queue.nominate(&other.uid, &Str::default());
+            let teller = self.teller.clone();
+            client::spawn(async move { teller.denominate(&other).await });
         }
     }
 

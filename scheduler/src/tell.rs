@@ -44,6 +44,11 @@ impl Teller {
         }
     }
 
+    /// Says in the pod's status that no room is being made for it any more.
+    pub async fn denominate(&self, pod: &Pod) {
+        self.patch(pod, tree!({"nominatedNodeName": null})).await;
+    }
+
     /// Says in the pod's status why it has no node, and for which one room is being made (`None`: as before).
     pub async fn condition(&self, pod: &Pod, reason: &str, message: &str, nominated: Option<&str>) {
         let mut condition = tree!({
