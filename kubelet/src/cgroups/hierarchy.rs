@@ -2,7 +2,7 @@
 
 use super::limits::{Limits, QUOTA_PERIOD, page_size_name, shares_to_weight};
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const MOUNT: &str = "/sys/fs/cgroup";
@@ -76,7 +76,7 @@ impl Hierarchy {
     pub fn set(&self, group: &str, limits: &Limits) -> io::Result<()> {
         for (controller, file, value) in self.settings(limits) {
             let Some(folder) = self.folder(controller, group) else { continue };
-            match std::fs::write(folder.join(&file), value.as_bytes()) {
+            match write(&folder.join(&file), &value) {
                 // Huge pages are optional, as the controller for them is.
                 Err(error) if controller == "hugetlb" && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io::Error::new(error.kind(), format!("{group}: {file}: {error}"))),
@@ -124,6 +124,12 @@ impl Hierarchy {
         settings
     }
 
+    /// Whether what a group below `kubepods` swaps can be limited.
+    pub fn limits_swap(&self, kubepods: &str) -> bool {
+        let file = if self.version() == 2 { "memory.swap.max" } else { "memory.memsw.limit_in_bytes" };
+        self.folder("memory", kubepods).is_some_and(|folder| folder.join(file).exists())
+    }
+
     /// The names of the groups directly inside one.
     pub fn children(&self, group: &str) -> BTreeSet<String> {
         let folders = self.mounts().into_iter().map(|mount| mount.join(group.trim_matches('/')));
@@ -143,6 +149,11 @@ impl Hierarchy {
             self.mounts().into_iter().map(|mount| mount.join(group.trim_matches('/'))).collect();
         folders.iter().map(|folder| remove_tree(folder)).fold(Ok(()), Result::and)
     }
+}
+
+/// Writes one of the kernel's files: they are there or not, and are never made.
+fn write(file: &Path, value: &str) -> io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }
 
 /// Controllers and mount points out of `/proc/self/mountinfo`.
@@ -172,7 +183,7 @@ fn create_unified(mount: &Path, group: &str) -> io::Result<()> {
         let on = std::fs::read_to_string(folder.join("cgroup.subtree_control"))?;
         let has = |list: &str, name: &str| list.split_whitespace().any(|c| c == name);
         for name in CONTROLLERS.iter().filter(|name| has(&available, name) && !has(&on, name)) {
-            std::fs::write(folder.join("cgroup.subtree_control"), format!("+{name}"))?;
+            write(&folder.join("cgroup.subtree_control"), &format!("+{name}"))?;
         }
         folder.push(part);
         if !folder.exists() {
@@ -190,7 +201,7 @@ fn hand_down_cpuset(mount: &Path, group: &str) -> io::Result<()> {
         folder.push(part);
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if std::fs::read_to_string(folder.join(file))?.trim().is_empty() {
-                std::fs::write(folder.join(file), std::fs::read_to_string(parent.join(file))?.trim())?;
+                write(&folder.join(file), std::fs::read_to_string(parent.join(file))?.trim())?;
             }
         }
     }
@@ -271,5 +282,30 @@ mod tests {
             "hugetlb.2MB.limit_in_bytes=4194304",
         ];
         assert_eq!(told(Hierarchy::Split(Vec::new())), first);
+    }
+
+    #[test]
+    fn a_group_of_the_second_version_is_handed_the_controllers_it_lacks() {
+        let mount = std::env::temp_dir().join(format!("cgroup-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&mount);
+        std::fs::create_dir_all(mount.join("kubepods")).unwrap();
+        for folder in [mount.clone(), mount.join("kubepods")] {
+            std::fs::write(folder.join("cgroup.controllers"), "cpu io misc\n").unwrap();
+            std::fs::write(folder.join("cgroup.subtree_control"), "cpu\n").unwrap();
+        }
+        let hierarchy = Hierarchy::Unified(mount.clone());
+        hierarchy.create("/kubepods/pod1", &Limits::default()).unwrap();
+        assert!(mount.join("kubepods/pod1").is_dir());
+        let given = std::fs::read_to_string(mount.join("kubepods/cgroup.subtree_control")).unwrap();
+        assert_eq!(given, "+io\n");
+        assert!(
+            hierarchy.set("/kubepods/pod1", &Limits { cpu_shares: Some(2), ..Limits::default() }).is_err()
+        );
+        let pages = Limits { huge_pages: [(2 << 20, 0)].into(), ..Limits::default() };
+        hierarchy.set("/kubepods/pod1", &pages).unwrap();
+        hierarchy.remove("/kubepods/pod1").unwrap();
+        hierarchy.remove("/kubepods/pod1").unwrap();
+        assert!(hierarchy.children("/kubepods").is_empty());
+        std::fs::remove_dir_all(mount).unwrap();
     }
 }

@@ -19,6 +19,7 @@ pub use usage::{Memory, Usage, memory_capacity};
 use crate::{Settings, cri};
 use api::Value;
 use hierarchy::Hierarchy;
+use resources::Machine;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,9 +37,7 @@ pub struct Cgroups {
     hierarchy: Hierarchy,
     /// `/kubepods`, below the root that the settings name.
     kubepods: String,
-    memory_capacity: i64,
-    /// Page sizes of the machine in bytes.
-    page_sizes: Vec<i64>,
+    machine: Machine,
     /// As last set.
     burstable_shares: AtomicU64,
 }
@@ -51,14 +50,17 @@ impl Cgroups {
     pub fn new(settings: &Settings) -> io::Result<Self> {
         let root = settings.cgroup_root.trim_matches('/');
         let kubepods = if root.is_empty() { format!("/{KUBEPODS}") } else { format!("/{root}/{KUBEPODS}") };
-        let cgroups = Cgroups {
-            hierarchy: Hierarchy::find()?,
-            kubepods,
-            memory_capacity: usage::memory_capacity(),
+        let machine = Machine {
+            memory: usage::memory_capacity(),
             page_sizes: limits::page_sizes(),
-            burstable_shares: AtomicU64::new(0),
+            is_unified: hierarchy::is_unified(),
+            limits_swap: false,
         };
+        let mut cgroups =
+            Cgroups { hierarchy: Hierarchy::find()?, kubepods, machine, burstable_shares: AtomicU64::new(0) };
         cgroups.ensure_classes()?;
+        // Only groups below the root have the file that tells.
+        cgroups.machine.limits_swap = cgroups.hierarchy.limits_swap(&cgroups.kubepods);
         Ok(cgroups)
     }
 
@@ -76,10 +78,10 @@ impl Cgroups {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let all = Limits {
             cpu_shares: Some(milli_cpu_to_shares(i64::try_from(cpus).unwrap_or(1) * 1000)),
-            memory: Some(self.memory_capacity),
+            memory: Some(self.machine.memory),
             ..Limits::default()
         };
-        let free = self.page_sizes.iter().map(|size| (*size, 1 << 62)).collect::<BTreeMap<_, _>>();
+        let free = self.machine.page_sizes.iter().map(|size| (*size, 1 << 62)).collect::<BTreeMap<_, _>>();
         let burstable = Limits { huge_pages: free.clone(), ..Limits::default() };
         let best_effort =
             Limits { cpu_shares: Some(limits::MIN_SHARES), huge_pages: free, ..Limits::default() };
@@ -103,7 +105,7 @@ impl Cgroups {
     /// # Errors
     /// When the kernel refuses.
     pub fn ensure_pod(&self, pod: &Value) -> io::Result<()> {
-        self.hierarchy.create(&self.pod_parent(pod), &limits::of_pod(pod, &self.page_sizes))
+        self.hierarchy.create(&self.pod_parent(pod), &limits::of_pod(pod, &self.machine.page_sizes))
     }
 
     /// Shares of the class Burstable are what its pods ask for together. `pods` are those that run.
@@ -167,7 +169,7 @@ impl Cgroups {
 
     /// What a container may use, as the runtime is told.
     pub fn container_resources(&self, pod: &Value, container: &Value) -> cri::LinuxContainerResources {
-        resources::of_container(pod, container, self.memory_capacity, &self.page_sizes)
+        resources::of_container(pod, container, &self.machine)
     }
 
     /// Any process of a group.

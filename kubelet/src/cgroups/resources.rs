@@ -12,6 +12,19 @@ const BEST_EFFORT_SCORE: i64 = 1000;
 /// From here on the cluster needs a pod.
 pub const CRITICAL_PRIORITY: i64 = 2_000_000_000;
 
+/// What limits of containers depend on.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Bytes.
+    pub memory: i64,
+    /// Sizes of huge pages in bytes.
+    pub page_sizes: Vec<i64>,
+    /// Whether swap can be limited.
+    pub limits_swap: bool,
+    /// Whether it has the second version of control groups.
+    pub is_unified: bool,
+}
+
 /// As the status says, or else as the spec does.
 pub fn qos_class(pod: &Value) -> &str {
     match (pod.str_at(&["status", "qosClass"]), pod.get("spec")) {
@@ -21,31 +34,34 @@ pub fn qos_class(pod: &Value) -> &str {
     }
 }
 
-pub fn of_container(
-    pod: &Value,
-    container: &Value,
-    capacity: i64,
-    page_sizes: &[i64],
-) -> cri::LinuxContainerResources {
+pub fn of_container(pod: &Value, container: &Value, machine: &Machine) -> cri::LinuxContainerResources {
     let requests = amounts(container.at(&["resources", "requests"]));
-    let (cpu, memory) = (limit(pod, container, "cpu"), limit(pod, container, "memory"));
+    let cpu = limit(pod, container, "cpu");
+    let memory = limit(pod, container, "memory").map_or(0, |memory| memory.value());
     let milli_limit = cpu.map_or(0, |cpu| cpu.milli());
     let asked = requests.get("cpu").map_or(milli_limit, Quantity::milli);
     cri::LinuxContainerResources {
         cpu_period: QUOTA_PERIOD,
         cpu_quota: milli_cpu_to_quota(milli_limit),
         cpu_shares: i64::try_from(milli_cpu_to_shares(asked)).unwrap_or(i64::MAX),
-        memory_limit_in_bytes: memory.map_or(0, |memory| memory.value()),
-        oom_score_adj: oom_score(pod, container, capacity),
-        hugepage_limits: page_limits(pod, container, page_sizes),
-        unified: if super::hierarchy::is_unified() { killed_together() } else { HashMap::new() },
+        memory_limit_in_bytes: memory,
+        // Memory and swap together: no swap beyond the memory.
+        memory_swap_limit_in_bytes: if machine.limits_swap && !machine.is_unified { memory } else { 0 },
+        oom_score_adj: oom_score(pod, container, machine.memory),
+        hugepage_limits: page_limits(pod, container, &machine.page_sizes),
+        unified: if machine.is_unified { unified(machine) } else { HashMap::new() },
         ..Default::default()
     }
 }
 
-/// A process that runs out of memory takes the others of its container with it, as the original asks for.
-fn killed_together() -> HashMap<String, String> {
-    HashMap::from([("memory.oom.group".to_owned(), "1".to_owned())])
+/// A process that runs out of memory takes the others of its container with it, and nothing is swapped, as the
+/// original has it.
+fn unified(machine: &Machine) -> HashMap<String, String> {
+    let mut files = HashMap::from([("memory.oom.group".to_owned(), "1".to_owned())]);
+    if machine.limits_swap {
+        files.insert("memory.swap.max".to_owned(), "0".to_owned());
+    }
+    files
 }
 
 /// The container's own limit, or else the pod's.
@@ -113,10 +129,18 @@ mod tests {
     fn requests_default_to_limits_and_limits_to_the_pods() {
         let container = tree!({"resources": {"limits": {"cpu": "500m"}}});
         let pod = tree!({"spec": {"containers": [(container.clone())], "resources": {"limits": {"memory": "1Gi"}}}});
-        let resources = of_container(&pod, &container, 4 * GI, &[2 << 20]);
+        let mut machine = Machine { memory: 4 * GI, page_sizes: vec![2 << 20], ..Machine::default() };
+        let resources = of_container(&pod, &container, &machine);
         assert_eq!((resources.cpu_shares, resources.cpu_quota, resources.cpu_period), (512, 50_000, 100_000));
         assert_eq!(resources.memory_limit_in_bytes, GI);
         assert_eq!(resources.hugepage_limits, vec![cri::HugepageLimit { page_size: "2MB".into(), limit: 0 }]);
+        assert_eq!((resources.memory_swap_limit_in_bytes, resources.unified.len()), (0, 0));
+        machine.limits_swap = true;
+        assert_eq!(of_container(&pod, &container, &machine).memory_swap_limit_in_bytes, GI);
+        machine.is_unified = true;
+        let resources = of_container(&pod, &container, &machine);
+        assert_eq!(resources.memory_swap_limit_in_bytes, 0);
+        assert_eq!(resources.unified["memory.swap.max"], "0");
     }
 
     #[test]

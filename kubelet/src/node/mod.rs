@@ -86,6 +86,8 @@ struct Memory {
     collected: Time,
     checked: Option<Time>,
     not_ready_since: Option<Time>,
+    /// Whether the node took new pods.
+    schedulable: bool,
 }
 
 impl Node {
@@ -120,10 +122,6 @@ impl Node {
         self.shared.runtime.lock().clone()
     }
 
-    pub fn machine(&self) -> &Machine {
-        &self.shared.machine
-    }
-
     /// What the node has too little of.
     pub fn under(&self) -> Pressures {
         *self.shared.under.lock()
@@ -131,6 +129,7 @@ impl Node {
 
     /// Has pods evicted when the node runs out of something, from now on.
     pub fn evict_from(&self, sources: Sources) {
+        self.shared.tell("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
         // A second call changes nothing.
         let _ = self.shared.eviction.set(Eviction::new(sources));
     }
@@ -174,6 +173,7 @@ impl Shared {
             collected: start,
             checked: None,
             not_ready_since: Some(start),
+            schedulable: true,
         };
         self.look_at_runtime(&mut memory).await;
         self.register(&memory).await;
@@ -213,6 +213,7 @@ impl Shared {
     fn pause(&self, memory: &Memory) -> Duration {
         let now = self.parts.settings.clock.now();
         match memory.not_ready_since {
+            None if self.runtime.lock().is_down() => LOOK_WHILE_NOT_READY,
             None => LOOK,
             Some(since) if now.since(since) < SOON_FOR => LOOK_SOON,
             Some(_) => LOOK_WHILE_NOT_READY,
@@ -242,9 +243,9 @@ impl Shared {
     /// Asks the runtime how it is; when it is new, whether it has its sandbox image; and what images there are.
     async fn look_at_runtime(&self, memory: &mut Memory) {
         let mut state = self.runtime.lock().clone();
-        let was_down = state.is_down || state.version.is_empty();
+        let was_down = state.is_down() || state.version.is_empty();
         state.look(&self.parts.runtime, self.parts.settings.clock.now()).await;
-        let (is_up, sandbox_image) = (!state.is_down, state.layout.sandbox_image.clone());
+        let (is_up, sandbox_image) = (!state.is_down(), state.layout.sandbox_image.clone());
         *self.runtime.lock() = state;
         if was_down && is_up {
             if let Some(name) = sandbox_image
@@ -341,6 +342,12 @@ impl Shared {
             false => memory.not_ready_since.or(Some(now)),
         };
         let said = status::status(Some(&known), &facts, settings, now);
+        self.tell_of_reboot(memory, &known);
+        let schedulable = !known.bool_at(&["spec", "unschedulable"]);
+        if schedulable != memory.schedulable {
+            memory.schedulable = schedulable;
+            self.tell_changes(&[if schedulable { "NodeSchedulable" } else { "NodeNotSchedulable" }]);
+        }
         let empty = Value::map();
         let changed = status::changed(known.get("status").unwrap_or(&empty), &said.status);
         let due = memory.reported.is_none_or(|at| now.since(at) >= REPORT);
@@ -352,6 +359,16 @@ impl Shared {
         self.tell_changes(&said.events);
         self.follower.caught_up(&written).await;
         Ok(())
+    }
+
+    /// Said once: what is written next has the new id.
+    fn tell_of_reboot(&self, memory: &mut Memory, known: &Value) {
+        let (name, boot) = (&self.parts.settings.node_name, &self.machine.boot_id);
+        let before = known.str_at(&["status", "nodeInfo", "bootID"]);
+        if memory.reported.is_none() && !before.is_empty() && before != boot {
+            let message = format!("Node {name} has been rebooted, boot id: {boot}");
+            self.tell("Warning", "Rebooted", &message);
+        }
     }
 
     /// Notes when images come or go. Ends with each end of containerd, and begins again.

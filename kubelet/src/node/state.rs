@@ -26,8 +26,8 @@ pub struct RuntimeState {
     /// Whether it knows policies for supplemental groups; nothing when it does not say.
     pub supplemental_groups_policy: Option<bool>,
     pub layout: Layout,
-    /// It did not answer the last time.
-    pub is_down: bool,
+    /// Since when it has not answered.
+    down_since: Option<Time>,
 }
 
 /// Where the runtime has what its networks and sandboxes are made of.
@@ -41,7 +41,7 @@ pub struct Layout {
 impl RuntimeState {
     /// Asks the runtime; what does not change is asked only after it was down.
     pub async fn look(&mut self, runtime: &Runtime, now: Time) {
-        let verbose = self.is_down || self.version.is_empty();
+        let verbose = self.is_down() || self.version.is_empty();
         let asked = tokio::time::timeout(PATIENCE, async {
             let mut client = runtime.containers();
             if verbose {
@@ -56,14 +56,18 @@ impl RuntimeState {
             Ok(Ok(answer)) => self.take(answer.into_inner(), verbose, now),
             Ok(Err(status)) => {
                 tracing::debug!(why = runtime::words(&status), "the container runtime does not answer");
-                self.is_down = true;
+                self.lost(now);
             }
-            Err(_) => self.is_down = true,
+            Err(_) => self.lost(now),
         }
     }
 
+    fn lost(&mut self, now: Time) {
+        self.down_since.get_or_insert(now);
+    }
+
     fn take(&mut self, answer: cri::StatusResponse, verbose: bool, now: Time) {
-        self.is_down = false;
+        self.down_since = None;
         let conditions = answer.status.unwrap_or_default().conditions;
         let of_type = |ty: &str| conditions.iter().find(|condition| condition.r#type == ty);
         self.network_not_ready = not_ready("container runtime network not ready", of_type("NetworkReady"));
@@ -89,8 +93,8 @@ impl RuntimeState {
         let mut errors = Vec::new();
         match self.ready_at {
             None => errors.push("container runtime status check may not have completed yet".to_owned()),
-            Some(at) if self.is_down && now.since(at) >= GRACE => {
-                errors.push("container runtime is down".to_owned())
+            Some(_) if self.down_since.is_some_and(|since| now.since(since) >= GRACE) => {
+                errors.push("container runtime is down".to_owned());
             }
             Some(_) => {}
         }
@@ -98,6 +102,11 @@ impl RuntimeState {
         let unknown = || self.ready_at.is_none().then(|| "network state unknown".to_owned());
         errors.extend(self.network_not_ready.clone().or_else(unknown));
         errors
+    }
+
+    /// It did not answer the last time.
+    pub fn is_down(&self) -> bool {
+        self.down_since.is_some()
     }
 
     pub fn network_is_ready(&self) -> bool {
@@ -171,8 +180,11 @@ mod tests {
     fn a_runtime_that_comes_back_soon_was_not_down() {
         let mut state = RuntimeState::default();
         state.take(answer(true), true, Time::from_secs(100));
-        state.is_down = true;
-        assert!(state.errors(Time::from_secs(103)).is_empty());
-        assert_eq!(state.errors(Time::from_secs(106)), ["container runtime is down"]);
+        state.lost(Time::from_secs(200));
+        state.lost(Time::from_secs(203));
+        assert!(state.errors(Time::from_secs(203)).is_empty());
+        assert_eq!(state.errors(Time::from_secs(206)), ["container runtime is down"]);
+        state.take(answer(true), true, Time::from_secs(207));
+        assert!(state.errors(Time::from_secs(207)).is_empty());
     }
 }

@@ -1,13 +1,10 @@
 //! The folder of manifests: what is in it, and when that changes.
 
-use rustix::fs::inotify;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 
 /// Files are often written in several steps.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -15,7 +12,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Tells when something changes in a folder. One that cannot be watched, because it is not there, never tells.
 pub struct Folder {
     path: PathBuf,
-    watch: Option<AsyncFd<OwnedFd>>,
+    watch: Option<Receiver>,
 }
 
 impl Folder {
@@ -26,26 +23,18 @@ impl Folder {
     /// Returns after a change, or never.
     pub async fn changed(&mut self) {
         if self.watch.is_none() {
-            self.watch = watch(&self.path).ok();
+            self.watch = watch_of(&self.path).ok();
         }
         let Some(watch) = &self.watch else { return std::future::pending().await };
-        match watch.readable().await {
-            Ok(mut ready) => {
-                tokio::time::sleep(SETTLE).await;
-                if !drain(watch.get_ref()) {
-                    // The folder itself went: another may come.
-                    self.watch = None;
-                    return;
-                }
-                ready.clear_ready();
-            }
-            Err(_) => self.watch = None,
-        }
+        let noticed = watch.readable().await;
+        tokio::time::sleep(SETTLE).await;
+        // What was noticed is read anew as a whole, and the folder may be another one by now.
+        self.watch = noticed.ok().and_then(|()| watch_of(&self.path).ok());
     }
 }
 
-fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
-    use inotify::{CreateFlags, WatchFlags};
+/// Notices of the kernel come as through a pipe.
+fn watch_of(path: &Path) -> io::Result<Receiver> {
     let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     let what = WatchFlags::CLOSE_WRITE
         | WatchFlags::MOVED_TO
@@ -55,20 +44,7 @@ fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
         | WatchFlags::DELETE_SELF
         | WatchFlags::MOVE_SELF;
     inotify::add_watch(&fd, path, what)?;
-    AsyncFd::with_interest(fd, Interest::READABLE)
-}
-
-/// Reads all that is there; false when the watch is over.
-fn drain(fd: &OwnedFd) -> bool {
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(fd, &mut buffer);
-    let over = inotify::ReadFlags::IGNORED | inotify::ReadFlags::MOVE_SELF;
-    while let Ok(event) = reader.next() {
-        if event.events().intersects(over) {
-            return false;
-        }
-    }
-    true
+    Receiver::from_file_unchecked(fd.into())
 }
 
 /// The files of a folder in order, without hidden ones; or the file itself.

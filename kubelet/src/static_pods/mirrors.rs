@@ -112,11 +112,17 @@ mod tests {
     fn mirrors_follow_their_pods() {
         let running: HashMap<_, _> = [pod("a", "1"), pod("b", "2")].into();
         let good = mirror("a", "1", false);
-        assert_eq!(plan(&running, &[good.clone()], |_| true), [Step::Create(running["default/b"].clone())]);
-        assert_eq!(plan(&running, &[good.clone()], |_| false), []);
+        assert_eq!(
+            plan(&running, std::slice::from_ref(&good), |_| true),
+            [Step::Create(running["default/b"].clone())]
+        );
+        assert_eq!(plan(&running, std::slice::from_ref(&good), |_| false), []);
         let (old, leaving) = (mirror("b", "1", false), mirror("a", "1", true));
         let both = [old.clone(), leaving.clone()];
         assert_eq!(plan(&running, &both, |_| true), [Step::Delete(old), Step::Delete(leaving)]);
-        assert_eq!(plan(&HashMap::new(), &[good.clone()], |_| true), [Step::Delete(good)]);
+        assert_eq!(
+            plan(&HashMap::new(), std::slice::from_ref(&good), |_| true),
+            [Step::Delete(good.clone())]
+        );
     }
 }

@@ -24,9 +24,12 @@ const SA_RESTORER: u64 = 0x0400_0000;
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
+/// Makes the code, and tells the address of `leave`; takes the address of the two actions.
+type Assemble = fn(u64) -> (Vec<u8>, u64);
+
 /// The file for an architecture as Go names it (`amd64`, `arm64`); nothing for others.
 pub fn file(architecture: &str) -> Option<Vec<u8>> {
-    let (machine, page, code): (_, _, fn(u64) -> (Vec<u8>, u64)) = match architecture {
+    let (machine, page, code): (_, _, Assemble) = match architecture {
         "amd64" => (EM_X86_64, 0x1000, x86_64),
         "arm64" => (EM_AARCH64, 0x1_0000, aarch64),
         _ => return None,
@@ -63,7 +66,6 @@ fn headers(machine: u16, page: u64, content: u64) -> Vec<u8> {
     out
 }
 
-/// The code, and the address of `leave`. `data` is where the two actions are.
 fn x86_64(data: u64) -> (Vec<u8>, u64) {
     let mut code = Vec::new();
     for (signal, action) in [(SIGCHLD, data), (SIGINT, data + 32), (SIGTERM, data + 32)] {
@@ -84,7 +86,7 @@ fn x86_64(data: u64) -> (Vec<u8>, u64) {
     (code, leave)
 }
 
-/// As above. This architecture has no `pause`; `ppoll` of nothing is the same.
+/// This architecture has no `pause`; `ppoll` of nothing is the same.
 fn aarch64(data: u64) -> (Vec<u8>, u64) {
     const SYSCALL: u32 = 0xd400_0001;
     let set = |register: u32, value: u32| 0xd280_0000 | value << 5 | register; // movz
@@ -114,7 +116,7 @@ mod tests {
     fn both_programs_are_small_and_whole() {
         for architecture in ["amd64", "arm64"] {
             let file = file(architecture).unwrap();
-            assert!(file.len() < 512 && file.len() % 8 == 0, "{architecture}: {}", file.len());
+            assert!(file.len() < 512 && file.len().is_multiple_of(8), "{architecture}: {}", file.len());
             let size = u64::from_le_bytes(file[96..104].try_into().unwrap());
             assert_eq!(size, file.len() as u64);
         }

@@ -33,7 +33,7 @@ fn facts() -> Facts {
     Facts {
         machine: Arc::new(machine),
         address: "10.0.0.1".parse().unwrap(),
-        runtime: RuntimeState { version: "containerd://1.6.20".into(), ..RuntimeState::default() },
+        runtime: RuntimeState::default(),
         disk: Disk { capacity: 100 << 30, ..Disk::default() },
         images: Arc::default(),
         under: Pressures::default(),
