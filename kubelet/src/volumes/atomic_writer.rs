@@ -9,7 +9,8 @@ use std::os::unix::fs::{lchown, symlink};
 use std::path::{Path, PathBuf};
 use stdx::{Ids, Time};
 
-const DATA: &str = "..data";
+/// What leads to the files of now.
+pub const DATA: &str = "..data";
 const NEW_DATA: &str = "..data_tmp";
 const LONGEST_PATH: usize = 4096;
 const LONGEST_NAME: usize = 255;

@@ -158,7 +158,10 @@ impl Volumes {
                         todo.push((print, wanted));
                     }
                 }
-                Err(message) => faults.push((name, message)),
+                Err(message) => {
+                    self.adopt(uid, &of_pod, &name);
+                    faults.push((name, message));
+                }
             }
         }
         if !todo.is_empty() {
@@ -171,6 +174,17 @@ impl Volumes {
         }
         let is_blocking = faults.iter().any(|(name, _)| !of_pod.volumes.lock().contains_key(name));
         Err(Fault { messages: faults.into_iter().map(|(_, message)| message).collect(), is_blocking })
+    }
+
+    /// Counts files that an earlier process wrote as set up, until they can be brought up to date.
+    fn adopt(&self, uid: &str, of_pod: &OfPod, name: &str) {
+        let volumes = pod_dir(&self.0.settings, uid).join("volumes");
+        let mut paths =
+            plan::FILES.iter().map(|(_, plugin)| volumes.join(format!("kubernetes.io~{plugin}")).join(name));
+        if let Some(path) = paths.find(|path| path.join(atomic_writer::DATA).exists()) {
+            let mounted = Mounted { path: Some(path), read_only: true, ..Mounted::default() };
+            of_pod.volumes.lock().entry(name.to_owned()).or_insert((0, mounted));
+        }
     }
 
     /// Makes volumes, off the threads that must not wait; what went wrong with which. The turn ends with the work, also when nobody

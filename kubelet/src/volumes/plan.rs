@@ -36,6 +36,14 @@ pub enum What {
     Files { plugin: &'static str, medium: Medium, files: Payload },
 }
 
+/// Volumes that are made of files: the field of the volume, and the name of their folder.
+pub const FILES: [(&str, &str); 4] = [
+    ("configMap", "configmap"),
+    ("secret", "secret"),
+    ("downwardAPI", "downward-api"),
+    ("projected", "projected"),
+];
+
 /// A volume's name, and what it should be or what is wrong.
 pub type Planned = (String, Result<Wanted, String>);
 
@@ -83,14 +91,8 @@ async fn one(
 
 /// Nothing for volumes that are not made of files.
 async fn files(inner: &Inner, pod: &Value, volume: &Value) -> Option<Result<(What, Option<Time>), String>> {
-    let kinds = [
-        ("configMap", "configmap"),
-        ("secret", "secret"),
-        ("downwardAPI", "downward-api"),
-        ("projected", "projected"),
-    ];
     let given = |(field, plugin)| Some((field, plugin, volume.get(field).filter(|s: &&Value| !s.is_null())?));
-    let (field, plugin, source): (&str, &'static str, &Value) = kinds.into_iter().find_map(given)?;
+    let (field, plugin, source): (&str, &'static str, &Value) = FILES.into_iter().find_map(given)?;
     let default_mode =
         source.i64_at(&["defaultMode"]).and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644);
     let collector = Collector { volumes: inner, pod, default_mode };

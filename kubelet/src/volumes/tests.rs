@@ -199,6 +199,21 @@ async fn a_config_map_is_followed_while_its_pod_is_there() {
 }
 
 #[tokio::test]
+async fn files_of_an_earlier_process_serve_until_they_can_be_renewed() {
+    let machine = machine();
+    let pod = pod(tree!({"configMap": {"name": "m"}}));
+    let folder = machine.root.path().join("pods/u/volumes/kubernetes.io~configmap/v");
+    fs::create_dir_all(folder.join("..1")).unwrap();
+    fs::write(folder.join("..1/a"), "old").unwrap();
+    std::os::unix::fs::symlink("..1", folder.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/a", folder.join("a")).unwrap();
+    assert!(!machine.volumes.set_up(&pod).await.unwrap_err().is_blocking);
+    assert_eq!(machine.read("a").unwrap(), "old");
+    machine.api.put("configmaps", "m", tree!({"data": {"a": "new"}}));
+    machine.reads("a", Some("new")).await;
+}
+
+#[tokio::test]
 async fn a_pod_is_woken_when_what_it_lacked_is_there() {
     if !may_mount() {
         return;
