@@ -68,7 +68,8 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     rooms.kubelets = flags.kubelet_client.kubelets(&crate::data_dir::pki_dir(data_dir))?;
     let server = Arc::new(Server::new(rooms));
     apiserver::follow_custom_kinds(&server).await;
-    if flags.kubelet_client.resource_metrics.unwrap_or(flags.node.is_some()) {
+    let with_metrics = flags.kubelet_client.resource_metrics.unwrap_or(flags.node.is_some());
+    if with_metrics {
         server.serve_metrics();
     }
     server.authorizer.begin().await;
@@ -82,6 +83,11 @@ pub async fn start(listener: TcpListener, order: Order<'_>) -> anyhow::Result<Ru
     let connect = connector(&door);
     own.begin(connect("system:apiserver"));
     controllers::bootstrap(&connect("system:apiserver")).await.context("cannot set up the cluster")?;
+    if with_metrics {
+        controllers::bootstrap_metrics(&connect("system:apiserver"))
+            .await
+            .context("cannot set up metrics")?;
+    }
     tokio::spawn(legacy_uses::write(connect("system:apiserver"), uses));
     let settings = controllers::Settings {
         ca_pem: pki.ca.certificate_pem().to_owned(),

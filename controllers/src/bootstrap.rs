@@ -40,6 +40,20 @@ pub async fn bootstrap(client: &Client) -> Result<(), Error> {
         .await
 }
 
+/// Lets those who may view a namespace read what its pods use, as metrics-server does.
+pub async fn bootstrap_metrics(client: &Client) -> Result<(), Error> {
+    let aggregate =
+        |role: &str| (format!("rbac.authorization.k8s.io/aggregate-to-{role}"), Value::from("true"));
+    let mut role = tree!({
+        "metadata": {"name": "system:aggregated-metrics-reader"},
+        "rules": [{"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]}]
+    });
+    for (label, value) in ["admin", "edit", "view"].map(aggregate) {
+        role.set(&["metadata", "labels", &label], value);
+    }
+    ensure(client, &policy::resource("clusterroles"), role).await
+}
+
 /// Creates an object unless it is there.
 async fn ensure(client: &Client, resource: &Resource, object: Value) -> Result<(), Error> {
     match client.create(resource, "", &object).await {

@@ -61,7 +61,7 @@ mod ttl_after_finished;
 mod volume_expand;
 mod volume_protection;
 
-pub use bootstrap::bootstrap;
+pub use bootstrap::{bootstrap, bootstrap_metrics};
 pub use context::Context;
 pub use identity::groups;
 pub use node_ipam::PodRange;

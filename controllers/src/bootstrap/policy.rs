@@ -184,7 +184,7 @@ mod tests {
             [69, 50, 7, 7],
             "none is lost, none is made up"
         );
-        assert_eq!(wanted().len(), 69 + 50 + 7 + 7 + 2);
+        assert_eq!(wanted().len(), 69 + 50 + 7 + 7 + 1);
         for wanted in wanted() {
             let gathers = wanted.object.get("aggregationRule").is_some();
             let has_rules = !wanted.object.list_at(&["rules"]).is_empty();
