@@ -31,6 +31,15 @@ pub fn may_start(set: &Value, node: &Value) -> bool {
         && is_tolerated(spec, node)
 }
 
+/// True when a pod of this set that is on a node may stay: taints that only keep others from starting do not matter.
+pub fn may_stay(set: &Value, node: &Value) -> bool {
+    let mut without = node.clone();
+    let taints = node.list_at(&["spec", "taints"]).iter();
+    let driving: Vec<Value> = taints.filter(|t| t.str_at(&["effect"]) == "NoExecute").cloned().collect();
+    without.set(&["spec", "taints"], driving);
+    may_start(set, &without)
+}
+
 fn is_selected(spec: &Value, node: &Value) -> bool {
     let none = Map::new();
     let labels = node.map_at(&["metadata", "labels"]).unwrap_or(&none);

@@ -3,21 +3,29 @@
 //! A node is chosen by node selector, required node affinity and taints. A pod is bound to its node by affinity, for
 //! the scheduler to carry out. Updates replace pods up to maxUnavailable at a time; maxSurge is not used yet.
 
+mod plan;
+
 use crate::history::History;
 use crate::owner::{self, Claimant};
 use crate::reconcile::{self, Outcome};
 use crate::{Context, Recorder, node_fit, pod_batch, pods, resources, status};
 use api::selector::LabelSelector;
-use api::{Value, int_or_string, tree};
+use api::{Value, tree};
 use client::{Client, Informer, WorkQueue, key_of};
-use std::collections::BTreeMap;
+use parking_lot::Mutex;
+use plan::{HASH, Place, Plan, View};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::{Clock, Time};
 
 const KIND: (&str, &str) = ("apps/v1", "DaemonSet");
-const HASH: &str = "controller-revision-hash";
 const WORKERS: usize = 2;
+/// How many pods are made or deleted in one go.
+const BURST: usize = 250;
+/// How long a pod that fails again on its node waits to be replaced, and at most.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 struct Controller {
     client: Client,
@@ -28,6 +36,8 @@ struct Controller {
     recorder: Recorder,
     clock: Clock,
     queue: WorkQueue,
+    /// When pods failed last, and for how long the next is kept, by set and node.
+    failures: Mutex<HashMap<String, (tokio::time::Instant, Duration)>>,
 }
 
 pub fn start(context: &Context<'_>) {
@@ -40,6 +50,7 @@ pub fn start(context: &Context<'_>) {
         recorder: context.recorder.clone(),
         clock: context.clock(),
         queue: WorkQueue::new(),
+        failures: Mutex::default(),
     });
     controller.sets.on_change(reconcile::enqueue(&controller.queue));
     let follower = controller.clone();
@@ -72,69 +83,14 @@ fn node_of(pod: &Value) -> &str {
     }
 }
 
-/// What is to be done.
-#[derive(Debug, Default, PartialEq)]
-struct Plan {
-    /// Nodes that lack a pod.
-    create: Vec<String>,
-    delete: Vec<String>,
-}
-
-/// `wanted` are the nodes that should have a pod; pods are the set's own.
-fn plan(set: &Value, wanted: &[String], pods: &[Arc<Value>], hash: &str, now: Time) -> Plan {
-    let name = |pod: &Value| pod.str_at(&["metadata", "name"]).to_owned();
-    let mut plan = Plan::default();
-    let mut by_node: BTreeMap<&str, Vec<&Arc<Value>>> = BTreeMap::new();
-    for pod in pods.iter().filter(|pod| !owner::is_leaving(pod)) {
-        by_node.entry(node_of(pod)).or_default().push(pod);
-    }
-    for node in wanted {
-        match by_node.get(node.as_str()) {
-            None => plan.create.push(node.clone()),
-            Some(here) => {
-                plan.delete.extend(here.iter().filter(|p| pods::is_finished(p)).map(|p| name(p)));
-                let mut live: Vec<&&Arc<Value>> = here.iter().filter(|p| !pods::is_finished(p)).collect();
-                live.sort_by_key(|p| p.str_at(&["metadata", "creationTimestamp"]).to_owned());
-                plan.delete.extend(live.into_iter().skip(1).map(|p| name(p)));
-            }
-        }
-    }
-    let surplus = by_node.iter().filter(|(node, _)| !wanted.iter().any(|w| w == *node));
-    plan.delete.extend(surplus.flat_map(|(_, pods)| pods).map(|p| name(p)));
-    if !plan.create.is_empty() || !plan.delete.is_empty() {
-        return plan;
-    }
-    if set.str_at(&["spec", "updateStrategy", "type"]) != "OnDelete" {
-        plan.delete = outdated(set, wanted.len(), by_node.values().flatten().copied(), hash, now);
-    }
-    plan
-}
-
-/// The pods to replace now: unavailable ones, and as many others as may be missing.
-fn outdated<'a>(
-    set: &Value,
-    wanted: usize,
-    pods: impl Iterator<Item = &'a Arc<Value>>,
-    hash: &str,
-    now: Time,
-) -> Vec<String> {
-    let total = i64::try_from(wanted).unwrap_or(i64::MAX);
-    let most = set.at(&["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
-    let most = most.and_then(|v| int_or_string::scaled(v, total, true).ok()).unwrap_or(1);
-    let min_ready = set.i64_at(&["spec", "minReadySeconds"]).unwrap_or(0);
-    let pods: Vec<&Arc<Value>> = pods.collect();
-    let up = pods.iter().filter(|p| pods::is_available(p, min_ready, now)).count();
-    let mut room = most - (total - i64::try_from(up).unwrap_or(0));
-    let mut gone = Vec::new();
-    for pod in pods.iter().filter(|p| p.str_at(&["metadata", "labels", HASH]) != hash) {
-        let is_up = pods::is_available(pod, min_ready, now);
-        if is_up && room <= 0 {
-            continue;
-        }
-        room -= i64::from(is_up);
-        gone.push(pod.str_at(&["metadata", "name"]).to_owned());
-    }
-    gone
+/// The nodes, as far as a set is concerned.
+fn places(set: &Value, nodes: &[Arc<Value>]) -> Vec<Place> {
+    let place = |node: &Arc<Value>| Place {
+        name: node.str_at(&["metadata", "name"]).to_owned(),
+        should_run: node_fit::may_start(set, node),
+        may_stay: node_fit::may_stay(set, node),
+    };
+    nodes.iter().map(place).collect()
 }
 
 impl Controller {
@@ -164,12 +120,14 @@ impl Controller {
         };
         let current = history.current(set.i64_at(&["status", "collisionCount"])).await?;
         let hash = current.str_at(&["metadata", "labels", HASH]).to_owned();
-        let nodes = self.nodes.cache().list("");
-        let may_run = |node: &&Arc<Value>| node_fit::may_start(&set, node);
-        let wanted: Vec<String> =
-            nodes.iter().filter(may_run).map(|node| node.str_at(&["metadata", "name"]).to_owned()).collect();
+        let places = places(&set, &self.nodes.cache().list(""));
         let now = self.clock.now();
-        let done = self.carry_out(&set, plan(&set, &wanted, &pods, &hash, now), &hash).await;
+        let mut by_node: BTreeMap<&str, Vec<&Arc<Value>>> = BTreeMap::new();
+        pods.iter().for_each(|pod| by_node.entry(node_of(pod)).or_default().push(pod));
+        let view = View { set: &set, places: &places, pods: by_node, hash: &hash, now };
+        let done = self.carry_out(key, &set, view.plan(), &hash).await;
+        let wanted = places.iter().filter(|place| place.should_run).map(|place| place.name.clone());
+        let wanted: Vec<String> = wanted.collect();
         history.truncate(&[current.str_at(&["metadata", "name"])]).await?;
         let all = self.pods.cache().list(reconcile::split(key).0);
         let pods: Vec<_> = all.into_iter().filter(|p| owner::controller_uid(p) == owner::uid(&set)).collect();
@@ -185,7 +143,7 @@ impl Controller {
         done
     }
 
-    async fn carry_out(&self, set: &Value, plan: Plan, hash: &str) -> Outcome {
+    async fn carry_out(&self, key: &str, set: &Value, plan: Plan, hash: &str) -> Outcome {
         let batch = pod_batch::Batch {
             client: &self.client,
             pods: &self.pods,
@@ -193,9 +151,38 @@ impl Controller {
             owner: set,
             kind: KIND,
         };
-        let new = plan.create.iter().map(|node| new_pod(set, node, hash));
+        let new = plan.create.iter().take(BURST).map(|node| new_pod(set, node, hash));
         batch.create(new.collect()).await?;
-        batch.delete(&plan.delete).await
+        let mut delete = plan.delete;
+        delete.extend(plan.ended.iter().filter_map(|(node, pod)| self.replace(key, set, node, pod)));
+        delete.truncate(BURST);
+        batch.delete(&delete).await
+    }
+
+    /// The name of a pod that ended, when it is time to replace it: one that fails again and again on its node waits
+    /// longer each time.
+    fn replace(&self, key: &str, set: &Value, node: &str, pod: &Value) -> Option<String> {
+        let name = pod.str_at(&["metadata", "name"]);
+        if pods::phase(pod) == "Succeeded" {
+            let message =
+                format!("Found succeeded daemon pod {} on node {node}, will try to delete it", key_of(pod));
+            self.recorder.normal(KIND, set, "SucceededDaemonPod", &message);
+            return Some(name.to_owned());
+        }
+        let now = tokio::time::Instant::now();
+        let mut failures = self.failures.lock();
+        failures.retain(|_, (since, delay)| since.elapsed() < 2 * LONGEST_DELAY.max(*delay));
+        let (since, delay) =
+            failures.entry(format!("{}/{node}", owner::uid(set))).or_insert((now, Duration::ZERO));
+        if since.elapsed() < *delay {
+            self.queue.add_after(key, delay.saturating_sub(since.elapsed()));
+            return None;
+        }
+        *delay = (*delay * 2).clamp(FIRST_DELAY, LONGEST_DELAY);
+        *since = now;
+        let message = format!("Found failed daemon pod {} on node {node}, will try to kill it", key_of(pod));
+        self.recorder.warning(KIND, set, "FailedDaemonPod", &message);
+        Some(name.to_owned())
     }
 }
 
@@ -231,32 +218,4 @@ fn new_status(set: &Value, wanted: &[String], pods: &[Arc<Value>], hash: &str, n
         "updatedNumberScheduled": nodes(&|p| p.str_at(&["metadata", "labels", HASH]) == hash),
         "numberAvailable": up, "numberUnavailable": desired - up
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod(name: &str, node: &str, hash: &str, ready: &str) -> Arc<Value> {
-        Arc::new(tree!({"metadata": {"name": name, "labels": {HASH: hash}}, "spec": {"nodeName": node},
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}}))
-    }
-
-    #[test]
-    fn each_wanted_node_has_one_pod_and_no_other_has_any() {
-        let wanted = ["a".to_owned(), "b".to_owned()];
-        let pods = [pod("p1", "a", "h", "True"), pod("p2", "c", "h", "True")];
-        let plan = plan(&Value::map(), &wanted, &pods, "h", Time::from_secs(0));
-        assert_eq!(plan, Plan { create: vec!["b".into()], delete: vec!["p2".into()] });
-    }
-
-    #[test]
-    fn an_update_replaces_one_at_a_time() {
-        let wanted = ["a".to_owned(), "b".to_owned()];
-        let now = Time::from_secs(0);
-        let pods = [pod("p1", "a", "old", "True"), pod("p2", "b", "old", "True")];
-        assert_eq!(plan(&Value::map(), &wanted, &pods, "new", now).delete, ["p1"]);
-        let pods = [pod("p1", "a", "new", "False"), pod("p2", "b", "old", "True")];
-        assert!(plan(&Value::map(), &wanted, &pods, "new", now).delete.is_empty());
-    }
 }

@@ -3,12 +3,15 @@
 //! One pod at a time is made (or all at once with podManagementPolicy Parallel), the next when the one before is
 //! ready; scaling down goes from the end. Updates delete pods from the end, down to the partition.
 
+mod claims;
+
 use crate::history::History;
 use crate::owner::{self, Claimant};
 use crate::reconcile::{self, Outcome, unless_gone};
 use crate::{Context, Recorder, pods, resources, status};
 use api::selector::LabelSelector;
 use api::{Value, tree};
+use claims::claim_name;
 use client::{Client, Error, Informer, WorkQueue, key_of};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +182,7 @@ impl Controller {
             "" => update_name.clone(),
             name => name.to_owned(),
         };
+        self.keep_claims(&set, &pods).await?;
         let now = self.clock.now();
         let mut done = Ok(());
         for step in plan(&set, &pods, &update_name, now) {
@@ -249,35 +253,6 @@ impl Controller {
         }
     }
 
-    /// Makes the claims of a pod that are not there yet.
-    async fn make_claims(&self, set: &Value, pod: &Value, n: i64) -> Outcome {
-        let namespace = set.str_at(&["metadata", "namespace"]);
-        for template in set.list_at(&["spec", "volumeClaimTemplates"]) {
-            let mut claim = template.clone();
-            let name = claim_name(set, template, n);
-            if self.claims.cache().get(&format!("{namespace}/{name}")).is_some() {
-                continue;
-            }
-            claim.unset(&["status"]);
-            claim.set(&["metadata", "name"], name.as_str());
-            claim.set(&["metadata", "namespace"], namespace);
-            let labels = set.map_at(&["spec", "selector", "matchLabels"]).cloned().unwrap_or_default();
-            for (key, value) in labels.iter() {
-                claim.set(&["metadata", "labels", key], value.clone());
-            }
-            match self.client.create(&resources::persistent_volume_claims(), namespace, &claim).await {
-                Err(error) if !error.is_already_exists() => return Err(error),
-                _ => {
-                    let pod = pod.str_at(&["metadata", "name"]);
-                    let set_name = set.str_at(&["metadata", "name"]);
-                    let message = format!("create Claim {name} Pod {pod} in StatefulSet {set_name} success");
-                    self.recorder.normal(KIND, set, "SuccessfulCreate", &message);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn look_again(&self, key: &str, set: &Value, pods: &[Arc<Value>], now: Time) {
         let min_ready = set.i64_at(&["spec", "minReadySeconds"]).unwrap_or(0);
         let waits = pods.iter().filter_map(|p| pods::until_available(p, min_ready, now));
@@ -285,10 +260,6 @@ impl Controller {
             self.queue.add_after(key, wait + Duration::from_millis(50));
         }
     }
-}
-
-fn claim_name(set: &Value, template: &Value, n: i64) -> String {
-    format!("{}-{}-{n}", template.str_at(&["metadata", "name"]), set.str_at(&["metadata", "name"]))
 }
 
 /// The pod of an ordinal, from the template of a revision (or the present one).
