@@ -1,16 +1,17 @@
 //! Who asks, and may they: as upstream's kubelet with webhook authentication and authorization. Client certificates are
 //! judged by the cluster's CA, tokens and rights by the API server, whose answers hold for a while.
 
-use super::Parts;
 use super::attributes::attributes;
 use super::reply::{self, Reply};
 use super::reviews::Reviews;
 use api::Remote;
 use authn::{Authenticator, Caller, Peer, TokenWebhook};
 use authz::{Authorizer, Configuration, Decision, Mode, WebhookMode};
+use client::Client;
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
+use stdx::Clock;
 
 /// Upstream's times for which answers hold.
 const TOKEN_TTL: Duration = Duration::from_secs(120);
@@ -27,20 +28,25 @@ pub struct Access {
 impl Access {
     /// # Errors
     /// When a CA certificate is none.
-    pub fn new(parts: &Parts) -> Result<Self, String> {
-        let reviews = Arc::new(Reviews::new(parts.client.clone()));
-        let mut who = authn::Settings::new(parts.clock.clone());
-        let cas: Vec<_> = parts.client_cas.iter().map(|der| der.clone().into()).collect();
+    pub fn new(
+        node_name: &str,
+        client: &Client,
+        client_cas: &[Vec<u8>],
+        clock: &Clock,
+    ) -> Result<Self, String> {
+        let reviews = Arc::new(Reviews::new(client.clone()));
+        let mut who = authn::Settings::new(clock.clone());
+        let cas: Vec<_> = client_cas.iter().map(|der| der.clone().into()).collect();
         who.client_cas.replace(&cas)?;
         (who.anonymous, who.network) = (false, reviews.clone());
         let remote =
             Remote { url: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(), ..Remote::default() };
         who.token_webhook = Some(TokenWebhook { remote, version: "v1".to_owned(), cache_ttl: TOKEN_TTL });
-        let mut may = authz::Settings::new(parts.clock.clone());
+        let mut may = authz::Settings::new(clock.clone());
         may.network = reviews;
         may.configuration = Configuration { authorizers: vec![Mode::Webhook(Box::new(rights()))] };
         Ok(Access {
-            node_name: parts.node_name.clone(),
+            node_name: node_name.to_owned(),
             authenticator: Authenticator::new(&who)?,
             authorizer: Authorizer::new(&may)?,
         })

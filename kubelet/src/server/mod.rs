@@ -98,6 +98,7 @@ struct Server {
 /// # Errors
 /// When the listener cannot be used at all, or a CA certificate is none.
 pub async fn serve(listener: TcpListener, tls: ServerTls, parts: Parts) -> io::Result<()> {
-    let access = Access::new(&parts).map_err(io::Error::other)?;
+    let Parts { node_name, client, client_cas, clock, .. } = &parts;
+    let access = Access::new(node_name, client, client_cas, clock).map_err(io::Error::other)?;
     connection::accept(listener, tls, Arc::new(Server { parts, access, samples: Arc::default() })).await
 }
