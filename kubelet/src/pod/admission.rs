@@ -38,11 +38,6 @@ impl Admitted {
     pub fn release(&self, uid: &str) {
         self.by_uid.lock().remove(uid);
     }
-
-    /// The others that use the node.
-    pub fn others(&self, uid: &str) -> Vec<Arc<Value>> {
-        self.by_uid.lock().values().filter(|pod| spec::uid(pod) != uid).cloned().collect()
-    }
 }
 
 fn check(pod: &Value, node: &Value, others: &[&Value], is_static: bool) -> Result<(), Wait> {

@@ -66,9 +66,7 @@ impl Advance {
             match step {
                 Action::Reset { id, name } => self.reset(id, name).await,
                 Action::Sandbox { attempt, replaces } => {
-                    if self.has_network() {
-                        place = self.sandbox(*attempt, *replaces).await;
-                    }
+                    place = self.sandbox(*attempt, *replaces).await;
                     if place.is_none() {
                         done.has_no_sandbox = true;
                         break;
@@ -200,17 +198,6 @@ impl Advance {
                 None
             }
         }
-    }
-
-    /// Whether the node has a network for the pod.
-    fn has_network(&self) -> bool {
-        if spec::uses_host_network(&self.pod) || self.parts.node.runtime().network_is_ready() {
-            return true;
-        }
-        let why = self.parts.node.runtime().errors(self.parts.now()).join(", ");
-        let message = format!("network is not ready: {why}");
-        self.parts.say(&self.pod, "Warning", "NetworkNotReady", &message);
-        false
     }
 
     async fn make_sandbox(&self, attempt: u32) -> Result<Place, String> {

@@ -2,7 +2,7 @@
 //! again when they end. Source: upstream's `computeInitContainerActions`.
 
 use super::Observed;
-use super::plan::{self, Action, Because, Kill, Known, is_changed, kill_lost, start, to_be_started};
+use super::plan::{self, Action, Because, Kill, Known, is_changed, is_lost, kill_lost, start, to_be_started};
 use super::spec::{self, List, name_of};
 use crate::cri::{ContainerState, ContainerStatus};
 use api::Value;
@@ -95,14 +95,17 @@ fn of_init(
         ContainerState::ContainerExited if status.exit_code == 0 => Says::Next,
         ContainerState::ContainerExited if !to_be_started(pod, container, seen, known) => Says::Failed,
         ContainerState::ContainerUnknown if !spec::restarts_on_failure(pod, container) => Says::Failed,
-        state => {
-            if state == ContainerState::ContainerUnknown {
-                actions.push(Action::Kill(kill_lost(status, "Init container")));
-            }
-            actions.push(start(List::Init, container));
-            Says::Wait
-        }
+        _ => again(container, status, known, actions),
     }
+}
+
+/// The container starts again, once it is sure that it does not run.
+fn again(container: &Value, status: &ContainerStatus, known: &Known<'_>, actions: &mut Vec<Action>) -> Says {
+    actions.push(match is_lost(status, known) {
+        true => Action::Kill(kill_lost(status, "Init container")),
+        false => start(List::Init, container),
+    });
+    Says::Wait
 }
 
 fn of_sidecar(
@@ -113,13 +116,7 @@ fn of_sidecar(
 ) -> Says {
     match status.state() {
         ContainerState::ContainerRunning => {}
-        state => {
-            if state == ContainerState::ContainerUnknown {
-                actions.push(Action::Kill(kill_lost(status, "Init container")));
-            }
-            actions.push(start(List::Init, container));
-            return Says::Wait;
-        }
+        _ => return again(container, status, known, actions),
     }
     let name = name_of(container);
     let kill = |what: &str, because: Because| {

@@ -20,6 +20,8 @@ const START_RETRY: Duration = Duration::from_secs(10);
 const NODE_RETRY: Duration = Duration::from_millis(200);
 /// How soon room is looked for again for a pod that wants more.
 const RESIZE_RETRY: Duration = Duration::from_secs(10);
+/// How soon a network is looked for again.
+const NETWORK_RETRY: Duration = Duration::from_millis(500);
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 impl Worker {
@@ -62,6 +64,7 @@ impl Worker {
             back_off: &self.life.back_off,
             probed: &probed,
             restarting: &self.life.restarting,
+            buried: &self.life.buried,
             restart_all: self.restarts_all() && !status::is_cleared(&self.view.pod, &seen),
             resized: &|container, id| self.life.resources.change(container, id),
         };
@@ -255,10 +258,26 @@ impl Worker {
         if self.under_way.advance.is_some() || steps.is_empty() && !self.life.is_to_set_up {
             return;
         }
+        if steps.iter().any(|step| matches!(step, Action::Sandbox { .. })) && !self.has_network() {
+            return self.look_in(NETWORK_RETRY);
+        }
         match self.life.set_up_retry.due {
             Some(due) if !self.life.set_up_retry.is_due() => self.look_at(due),
             _ => self.advance(steps),
         }
+    }
+
+    /// Whether the node has a network for the pod; that it has not is said once.
+    fn has_network(&mut self) -> bool {
+        let runtime = self.parts.node.runtime();
+        let has = spec::uses_host_network(&self.view.pod) || runtime.network_is_ready();
+        if !has && !self.life.lacks_network {
+            let why = runtime.errors(self.parts.now()).join(", ");
+            let message = format!("network is not ready: {why}");
+            self.parts.say(&self.view.pod, "Warning", "NetworkNotReady", &message);
+        }
+        self.life.lacks_network = !has;
+        has
     }
 
     /// Until when a container is not tried again.

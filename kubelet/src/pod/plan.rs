@@ -10,7 +10,7 @@ use crate::container::hash;
 use crate::cri;
 use crate::runtime::labels;
 use api::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use stdx::Time;
 
@@ -29,6 +29,8 @@ pub struct Known<'a> {
     pub probed: &'a dyn Fn(&str) -> Probed,
     /// Containers that were killed in order to be started again: name → id of the one killed.
     pub restarting: &'a HashMap<String, String>,
+    /// Containers of which containerd does not know what became of them, and that were killed to be sure: by id.
+    pub buried: &'a HashSet<String>,
     /// All containers are to start anew.
     pub restart_all: bool,
     /// Whether a running container (its spec, its id) is to get other resources, and must start anew for that.
@@ -199,10 +201,10 @@ fn main_containers(pod: &Value, seen: &Observed, known: &Known<'_>) -> (Vec<Acti
     for container in List::Main.of(pod) {
         let name = name_of(container);
         let Some(status) = seen.latest(name).filter(|status| is_running(status)) else {
-            if let Some(lost) =
-                seen.latest(name).filter(|s| s.state() == cri::ContainerState::ContainerUnknown)
-            {
+            if let Some(lost) = seen.latest(name).filter(|status| is_lost(status, known)) {
                 actions.push(Action::Kill(kill_lost(lost, "Container")));
+                alive = true;
+                continue;
             }
             if to_be_started(pod, container, seen, known) {
                 actions.push(start(List::Main, container));
@@ -261,6 +263,11 @@ fn reason_to_kill(
 /// Whether a container was started from another image than its spec says now.
 pub fn is_changed(container: &Value, status: &cri::ContainerStatus) -> bool {
     label(&status.annotations, labels::HASH) != format!("{:x}", hash(container))
+}
+
+/// Whether a container may still run although containerd does not know.
+pub fn is_lost(status: &cri::ContainerStatus, known: &Known<'_>) -> bool {
+    status.state() == cri::ContainerState::ContainerUnknown && !known.buried.contains(&status.id)
 }
 
 pub fn kill_lost(lost: &cri::ContainerStatus, what: &str) -> Kill {

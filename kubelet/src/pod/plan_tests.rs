@@ -5,7 +5,7 @@ use super::fixture::*;
 use super::plan::{Action, Because, Known, Probed, plan};
 use super::{Observed, spec};
 use api::{Value, tree};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use stdx::Time;
 
@@ -22,6 +22,7 @@ fn told(pod: &Value, seen: &Observed, probed: &dyn Fn(&str) -> Probed, restart_a
         probed,
         restarting: &HashMap::new(),
         restart_all,
+        buried: &HashSet::new(),
         resized: &|_, _| None,
     };
     plan(pod, seen, &known).into_iter().map(word).collect()
@@ -83,7 +84,19 @@ fn a_pod_with_nothing_left_to_run_ends() {
 fn a_container_that_is_created_or_lost_starts_again() {
     let pod = pod("Never", &["a", "b"]);
     assert_eq!(steps(&pod, &seen(&[("a", CREATED), ("b", RUNNING)])), ["start a"]);
-    assert_eq!(steps(&pod, &seen(&[("a", UNKNOWN), ("b", RUNNING)])), ["kill a0", "start a"]);
+    let lost = seen(&[("a", UNKNOWN), ("b", RUNNING)]);
+    assert_eq!(steps(&pod, &lost), ["kill a0"]);
+    let known = Known {
+        now: Time::from_secs(NOW),
+        back_off: &BackOff::default(),
+        probed: &|_| Probed::default(),
+        restarting: &HashMap::new(),
+        buried: &HashSet::from(["a0".to_owned()]),
+        restart_all: false,
+        resized: &|_, _| None,
+    };
+    let actions: Vec<String> = plan(&pod, &lost, &known).into_iter().map(word).collect();
+    assert_eq!(actions, ["start a"]);
 }
 
 #[test]
@@ -172,6 +185,7 @@ fn a_failed_probe_kills_and_says_so() {
         probed: &liveness,
         restarting: &HashMap::new(),
         restart_all: false,
+        buried: &HashSet::new(),
         resized: &|_, _| None,
     };
     let actions = plan(&pod("Always", &["a"]), &seen(&[("a", RUNNING)]), &known);
@@ -198,6 +212,7 @@ fn another_image_makes_another_container_whatever_the_policy() {
         probed: &|_| Probed::default(),
         restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
         restart_all: false,
+        buried: &HashSet::new(),
         resized: &|_, _| None,
     };
     let actions: Vec<String> = plan(&pod, &killed, &known).into_iter().map(word).collect();
@@ -211,12 +226,14 @@ fn a_container_that_failed_before_is_held_back() {
     let key = super::plan::back_off_key(spec::container(&pod, "a").unwrap().1);
     back_off.start(&key, Time::from_secs(NOW - 20), Time::from_secs(NOW - 20));
     let none = HashMap::new();
+    let nobody = HashSet::new();
     let known = |now: i64| Known {
         now: Time::from_secs(now),
         back_off: &back_off,
         probed: &|_| Probed::default(),
         restarting: &none,
         restart_all: false,
+        buried: &nobody,
         resized: &|_, _| None,
     };
     let failed = exited(exited(seen(&[]), "a", 1), "a", 1);
@@ -241,6 +258,7 @@ fn resources_change_in_place_unless_the_container_must_start_anew() {
             probed: &|_| Probed::default(),
             restarting: &HashMap::new(),
             restart_all: false,
+            buried: &HashSet::new(),
             resized: &|_, _| Some(restart),
         };
         let actions: Vec<String> = plan(&pod, &running, &known).into_iter().map(word).collect();

@@ -129,6 +129,8 @@ pub(super) struct Life {
     pub resources: Resources,
     /// Killed in order to be started again: name → id.
     pub restarting: HashMap<String, String>,
+    /// Containers that were killed although containerd does not know what became of them: by id.
+    pub buried: HashSet<String>,
     /// What ended containers said: by id.
     pub messages: HashMap<String, String>,
     pub evicted: Option<Wait>,
@@ -136,6 +138,8 @@ pub(super) struct Life {
     pub grace: Option<u64>,
     pub is_admitted: bool,
     pub rejected: Option<Value>,
+    /// There is no network for it, and that was said.
+    pub lacks_network: bool,
     pub is_torn_down: bool,
     pub is_deleted: bool,
     /// Volumes are to be looked at.
@@ -159,12 +163,14 @@ impl Life {
             starting: HashMap::new(),
             resources: Resources::default(),
             restarting: HashMap::new(),
+            buried: HashSet::new(),
             messages: HashMap::new(),
             evicted: None,
             asked_grace: None,
             grace: None,
             is_admitted: false,
             rejected: None,
+            lacks_network: false,
             is_torn_down: false,
             is_deleted: false,
             is_to_set_up: true,
@@ -253,6 +259,7 @@ impl Worker {
                 self.is_stale = false;
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
                 self.life.resources.see(&seen);
+                self.life.buried.retain(|id| seen.by_id(id).is_some());
                 self.seen = Some(seen);
                 self.doubt();
             }
@@ -262,7 +269,8 @@ impl Worker {
                     error = rpc_error(&status),
                     "containerd does not tell of a pod"
                 );
-                self.look_in(self.exited_backoff.clone().next_delay(&Ids::system()).max(RETRY));
+                // When it comes back, all workers look.
+                self.look_in(LAST_RETRY);
             }
         }
     }
@@ -366,6 +374,9 @@ impl Worker {
             Done::Stopped(id, result) => {
                 self.under_way.stops.remove(&id);
                 self.is_stale = true;
+                if result.is_ok() {
+                    self.life.buried.insert(id);
+                }
                 self.stopped(result);
             }
             Done::SandboxStopped(result) => {

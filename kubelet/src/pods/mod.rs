@@ -280,8 +280,14 @@ impl Pods {
     pub(crate) fn view(&self, uid: &str) -> Option<View> {
         let state = self.shared.read();
         let entry = state.by_uid.get(uid)?;
-        let mirror =
-            (entry.source == Source::Folder).then(|| state.mirrors.get(&key_of(&entry.pod)).cloned());
+        // That of a manifest as it was before says nothing about this pod.
+        let is_own = |mirror: &&Arc<Value>| {
+            let of = |pod: &Value, name: &str| pod.str_at(&["metadata", "annotations", name]).to_owned();
+            let own = of(&entry.pod, "kubernetes.io/config.hash");
+            own.is_empty() || own == of(mirror, MIRROR)
+        };
+        let mirror = (entry.source == Source::Folder)
+            .then(|| state.mirrors.get(&key_of(&entry.pod)).filter(is_own).cloned());
         Some(View {
             pod: entry.pod.clone(),
             source: entry.source,

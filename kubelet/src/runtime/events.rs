@@ -80,3 +80,25 @@ fn read(envelope: &Envelope) -> Option<Happened> {
     let exit: TaskExit = Any { type_url: format!("/{name}"), value: event.value.clone() }.to_msg().ok()?;
     (exit.id == exit.container_id).then_some(Happened::Exited(exit.container_id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(topic: &str, exit: &TaskExit) -> Option<Happened> {
+        let mut event = Any::from_msg(exit).unwrap();
+        // containerd writes the name alone.
+        event.type_url = event.type_url.trim_start_matches('/').to_owned();
+        read(&Envelope { topic: topic.to_owned(), event: Some(event), ..Envelope::default() })
+    }
+
+    #[test]
+    fn only_the_end_of_a_containers_first_process_is_told() {
+        let exit =
+            |id: &str| TaskExit { container_id: "c".to_owned(), id: id.to_owned(), ..TaskExit::default() };
+        assert_eq!(told(EXIT, &exit("c")), Some(Happened::Exited("c".to_owned())));
+        assert_eq!(told(EXIT, &exit("exec")), None);
+        assert_eq!(told(HEARD, &exit("c")), None);
+        assert_eq!(read(&Envelope { topic: EXIT.to_owned(), ..Envelope::default() }), None);
+    }
+}
