@@ -25,6 +25,7 @@ pub use sub_path::clean as clean_sub_paths;
 pub use crate::pod::Wait;
 
 use crate::cgroups::Cgroups;
+use crate::pod::spec::name_of;
 use crate::volumes::Volumes;
 use crate::{Settings, cri, sandbox};
 use api::Value;
@@ -72,13 +73,6 @@ fn not_yet(message: String) -> Wait {
     Wait::new(CREATE_CONTAINER_CONFIG, message)
 }
 
-/// The init, ordinary and ephemeral containers of a pod.
-pub fn all_containers(pod: &Value) -> impl Iterator<Item = &Value> {
-    ["initContainers", "containers", "ephemeralContainers"]
-        .into_iter()
-        .flat_map(|f| pod.list_at(&["spec", f]))
-}
-
 /// Where a pod keeps what is its own: `ROOT/pods/UID`.
 pub fn pod_dir(settings: &Settings, uid: &str) -> PathBuf {
     settings.root.join("pods").join(uid)
@@ -99,10 +93,10 @@ pub async fn config(
     let devices = plan.devices().map_err(not_yet)?;
     let mounts = plan.mounts().map_err(not_yet)?;
     security::check_non_root(pod, container, facts).map_err(not_yet)?;
-    let log_dir = sandbox::log_directory(&ctx.settings.log_root, pod).join(name(container));
+    let log_dir = sandbox::log_directory(&ctx.settings.log_root, pod).join(name_of(container));
     std::fs::create_dir_all(log_dir)
         .map_err(|why| {
-            format!("create container log directory for container {} failed: {why}", name(container))
+            format!("create container log directory for container {} failed: {why}", name_of(container))
         })
         .map_err(not_yet)?;
     let linux = cri::LinuxContainerConfig {
@@ -124,17 +118,13 @@ pub async fn config(
         devices,
         labels: labels::labels(pod, container),
         annotations: labels::annotations(pod, container, facts.attempt),
-        log_path: format!("{}/{}.log", name(container), facts.attempt),
+        log_path: format!("{}/{}.log", name_of(container), facts.attempt),
         stdin: container.bool_at(&["stdin"]),
         stdin_once: container.bool_at(&["stdinOnce"]),
         tty: container.bool_at(&["tty"]),
         linux: Some(linux),
         ..Default::default()
     })
-}
-
-fn name(container: &Value) -> &str {
-    container.str_at(&["name"])
 }
 
 fn image_spec(container: &Value, facts: &ContainerFacts) -> cri::ImageSpec {

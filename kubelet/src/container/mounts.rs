@@ -1,7 +1,8 @@
 //! What a container has mounted: its volumes or parts of them, `/etc/hosts`, and the file of its last words.
 
-use super::{ContainerFacts, Context, expand, hosts, name, pod_dir, sub_path};
+use super::{ContainerFacts, Context, expand, hosts, pod_dir, sub_path};
 use crate::cri::{Device, Mount, MountPropagation};
+use crate::pod::spec::{name_of, uses_host_network};
 use crate::sandbox;
 use crate::volumes::Mounted;
 use api::Value;
@@ -40,7 +41,7 @@ impl Plan<'_> {
             }
             let found = mounted.get(volume).and_then(|m| Some((m.device.as_deref()?, m.read_only)));
             let (host, read_only) = found.ok_or_else(|| {
-                format!("cannot find volume {volume:?} to pass into container {:?}", name(self.container))
+                format!("cannot find volume {volume:?} to pass into container {:?}", name_of(self.container))
             })?;
             let permissions = if read_only { "r" } else { "mrw" };
             Ok(Device { container_path: path.into(), host_path: text(host), permissions: permissions.into() })
@@ -60,7 +61,7 @@ impl Plan<'_> {
             mounts.push(self.mount(index, mount, &mounted)?);
         }
         let own_hosts = wanted.iter().any(|m| m.str_at(&["mountPath"]) == hosts::ETC_HOSTS);
-        let known = !self.facts.pod_ips.is_empty() || sandbox::is_host_network(self.pod);
+        let known = !self.facts.pod_ips.is_empty() || uses_host_network(self.pod);
         if known && !own_hosts {
             mounts.push(self.hosts()?);
         }
@@ -76,7 +77,7 @@ impl Plan<'_> {
     ) -> Result<Mount, String> {
         let volume = mount.str_at(&["name"]);
         let missing =
-            || format!("cannot find volume {volume:?} to mount into container {:?}", name(self.container));
+            || format!("cannot find volume {volume:?} to mount into container {:?}", name_of(self.container));
         let found = mounted.get(volume).ok_or_else(missing)?;
         let root = found.path.as_deref().ok_or_else(missing)?;
         let sub_path = self.sub_path(mount)?;
@@ -132,12 +133,12 @@ impl Plan<'_> {
     fn part(&self, index: usize, volume: &str, root: &Path, sub_path: &str) -> Result<PathBuf, String> {
         let of = |what: &str, why: std::io::Error| {
             tracing::warn!(%why, volume, sub_path, "a part of a volume cannot be mounted");
-            format!("failed to {what} for volumeMount {volume:?} of container {:?}", name(self.container))
+            format!("failed to {what} for volumeMount {volume:?} of container {:?}", name_of(self.container))
         };
         if !root.join(sub_path).exists() {
             sub_path::make(root, sub_path).map_err(|why| of("create subPath directory", why))?;
         }
-        let place = (volume, name(self.container), index);
+        let place = (volume, name_of(self.container), index);
         sub_path::bind(&self.pod_dir(), place, root, sub_path).map_err(|why| of("prepare subPath", why))
     }
 
@@ -158,7 +159,7 @@ impl Plan<'_> {
         if path.is_empty() {
             return None;
         }
-        let folder = self.pod_dir().join("containers").join(name(self.container));
+        let folder = self.pod_dir().join("containers").join(name_of(self.container));
         let file = folder.join(format!("{:08x}", self.ctx.settings.ids.below(1 << 32)));
         let made = std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::File::create(&file))

@@ -2,6 +2,7 @@
 
 use super::{ContainerFacts, Context, profiles};
 use crate::cri::{self, Int64Value, LinuxContainerSecurityContext, NamespaceMode};
+use crate::pod::spec::full_name;
 use crate::sandbox;
 use api::Value;
 use std::sync::LazyLock;
@@ -39,7 +40,7 @@ pub fn check_non_root(pod: &Value, container: &Value, facts: &ContainerFacts) ->
     if effective(pod, container, "runAsNonRoot").and_then(Value::as_bool) != Some(true) {
         return Ok(());
     }
-    let of = format!("(pod: {:?}, container: {})", sandbox::description(pod), container.str_at(&["name"]));
+    let of = format!("(pod: {:?}, container: {})", full_name(pod), container.str_at(&["name"]));
     match effective(pod, container, "runAsUser").and_then(Value::as_i64) {
         Some(0) => return Err(format!("container's runAsUser breaks non-root policy {of}")),
         Some(_) => return Ok(()),

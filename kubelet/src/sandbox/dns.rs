@@ -1,7 +1,7 @@
 //! The resolver configuration of a pod: that of the cluster, of the machine or its own (`dnsPolicy`, `dnsConfig`),
 //! within the limits of resolvers.
 
-use super::{description, is_host_network};
+use crate::pod::spec::{full_name, uses_host_network};
 use crate::{Settings, cri};
 use api::Value;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Warning {
 pub fn config(settings: &Settings, pod: &Value) -> Result<(cri::DnsConfig, Vec<Warning>), String> {
     let mut warnings = Vec::new();
     let host = || of_machine(&settings.resolv_conf);
-    let host_network = is_host_network(pod);
+    let host_network = uses_host_network(pod);
     let mut dns = match pod.str_at(&["spec", "dnsPolicy"]) {
         "None" => cri::DnsConfig::default(),
         "Default" => host()?,
@@ -47,7 +47,7 @@ fn missing(pod: &Value) -> Warning {
     let message = format!(
         "pod: {:?}. kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" \
          policy. Falling back to \"Default\" policy.",
-        description(pod)
+        full_name(pod)
     );
     Warning { reason: "MissingClusterDNS", message }
 }

@@ -10,11 +10,12 @@ mod resources;
 mod sysctls;
 
 pub use hostname::{Hostname, hostname};
-pub use namespaces::{is_host_network, options, runtime_handler};
+pub use namespaces::{options, runtime_handler};
 pub use sysctls::check as check_sysctls;
 
-use crate::container::{Context, Wait, all_containers};
+use crate::container::{Context, Wait};
 use crate::cri;
+use crate::pod::spec::{containers, uses_host_network};
 use crate::runtime::labels::{POD_NAME, POD_NAMESPACE, POD_UID};
 use api::Value;
 use std::collections::{HashMap, HashSet};
@@ -34,7 +35,7 @@ pub fn config(ctx: &Context, pod: &Value, attempt: u32) -> Result<cri::PodSandbo
     for warning in warnings {
         ctx.recorder.event(pod, "Warning", warning.reason, &warning.message);
     }
-    let hostname = match is_host_network(pod) {
+    let hostname = match uses_host_network(pod) {
         true => String::new(),
         false => hostname(pod, &ctx.settings.cluster_domain).and_then(|h| h.of_kernel(pod)).map_err(fail)?,
     };
@@ -60,12 +61,6 @@ pub fn config(ctx: &Context, pod: &Value, attempt: u32) -> Result<cri::PodSandbo
 pub fn log_directory(root: &Path, pod: &Value) -> PathBuf {
     let meta = |field| pod.str_at(&["metadata", field]);
     root.join(format!("{}_{}_{}", meta("namespace"), meta("name"), meta("uid")))
-}
-
-/// As upstream's messages name pods: `name_namespace(uid)`.
-pub fn description(pod: &Value) -> String {
-    let meta = |field| pod.str_at(&["metadata", field]);
-    format!("{}_{}({})", meta("name"), meta("namespace"), meta("uid"))
 }
 
 /// The labels that say to which pod something belongs.
@@ -144,7 +139,7 @@ fn security_context(pod: &Value, groups: Vec<i64>) -> Result<cri::LinuxSandboxSe
         run_as_group: own.i64_at(&["runAsGroup"]).map(|value| cri::Int64Value { value }),
         supplemental_groups: groups,
         supplemental_groups_policy: supplemental_groups_policy(own)?,
-        privileged: all_containers(pod).any(privileged),
+        privileged: containers(pod).any(|(_, container)| privileged(container)),
         // The sandbox itself needs no more than the runtime's own profile, whatever its containers ask for.
         seccomp: Some(cri::SecurityProfile::default()),
         ..Default::default()
@@ -229,6 +224,5 @@ mod tests {
         assert_eq!(labels["a"], "b");
         assert_eq!((&*labels[POD_NAME], &*labels[POD_NAMESPACE], &*labels[POD_UID]), ("p", "n", "u"));
         assert_eq!(log_directory(Path::new("/l"), &pod), Path::new("/l/n_p_u"));
-        assert_eq!(description(&pod), "p_n(u)");
     }
 }

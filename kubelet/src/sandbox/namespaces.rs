@@ -6,11 +6,6 @@ use crate::cri::{NamespaceMode, NamespaceOption};
 use crate::resources;
 use api::Value;
 
-/// True when the pod uses the network of its node.
-pub fn is_host_network(pod: &Value) -> bool {
-    pod.bool_at(&["spec", "hostNetwork"])
-}
-
 /// The namespaces of a pod's sandbox and containers.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Kernel parameters of a pod: those that are its own and can do others no harm.
 
-use super::is_host_network;
 use crate::container::Wait;
+use crate::pod::spec::uses_host_network;
 use api::Value;
 
 /// What pods may set, and the namespace that it belongs to.
@@ -37,7 +37,7 @@ pub fn check(pod: &Value) -> Result<(), Wait> {
         let of_host = match namespace {
             None => return forbidden(format!("{name:?} not allowlisted")),
             Some("IPC") => pod.bool_at(&["spec", "hostIPC"]),
-            Some(_) => is_host_network(pod),
+            Some(_) => uses_host_network(pod),
         };
         if of_host {
             return forbidden(format!(

@@ -1,6 +1,6 @@
 //! Which volumes the containers of a pod use, and where they mount one inside another.
 
-use crate::container::all_containers;
+use crate::pod::spec::containers;
 use api::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct Used<'a> {
 
 pub fn used(pod: &Value) -> Used<'_> {
     let (mut mounts, mut devices) = (HashSet::new(), HashSet::new());
-    for container in all_containers(pod) {
+    for (_, container) in containers(pod) {
         mounts.extend(container.list_at(&["volumeMounts"]).iter().map(|m| m.str_at(&["name"])));
         devices.extend(container.list_at(&["volumeDevices"]).iter().map(|d| d.str_at(&["name"])));
         let files = container.list_at(&["env"]).iter().filter_map(|e| e.at(&["valueFrom", "fileKeyRef"]));
@@ -27,7 +27,7 @@ pub fn used(pod: &Value) -> Used<'_> {
 /// containers cannot write must have them before.
 pub fn mount_points(pod: &Value, volume: &str) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    for container in all_containers(pod) {
+    for (_, container) in containers(pod) {
         let all = || {
             let mounts = container.list_at(&["volumeMounts"]).iter();
             mounts.map(|m| (m.str_at(&["name"]), clean(m.str_at(&["mountPath"]))))

@@ -4,7 +4,8 @@ use super::atomic_writer::{File, Payload};
 use super::objects::{Kind, Missing, data};
 use super::tokens::Wish;
 use super::{Inner, trust_bundles};
-use crate::container::{all_containers, fields};
+use crate::container::fields;
+use crate::pod::spec::containers;
 use api::Value;
 use stdx::Time;
 
@@ -173,7 +174,7 @@ fn all_or<T>(all: T, mut faults: Vec<String>) -> Result<T, String> {
 /// The user as whom all containers of a pod run, when its spec says one.
 fn only_user(pod: &Value) -> Option<u32> {
     let of_pod = pod.i64_at(&["spec", "securityContext", "runAsUser"]);
-    let mut users = all_containers(pod).map(|c| c.i64_at(&["securityContext", "runAsUser"]).or(of_pod));
+    let mut users = containers(pod).map(|(_, c)| c.i64_at(&["securityContext", "runAsUser"]).or(of_pod));
     let first = users.next().flatten()?;
     users.all(|user| user == Some(first)).then(|| u32::try_from(first).ok()).flatten()
 }
