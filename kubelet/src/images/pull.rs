@@ -5,7 +5,8 @@ use super::{Image, Images, Need, Wait, back_off_key};
 use crate::{cri, runtime};
 use api::{Value, quote};
 use client::Resource;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Errors of runtimes that have a reason of their own, and what is said then.
 const KNOWN: [(&str, &str); 2] = [

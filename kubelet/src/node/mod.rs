@@ -302,14 +302,19 @@ impl Shared {
         }
     }
 
-    /// The file system of images.
+    /// The file system of images. Where they are does not change while the runtime runs.
     async fn image_disk(&self) -> std::io::Result<Disk> {
+        let known = self.runtime.lock().layout.images.clone();
+        if let Some(folder) = known {
+            return Disk::of(&folder);
+        }
         let answer = self.parts.runtime.images().image_fs_info(cri::ImageFsInfoRequest {}).await;
         let answer =
             answer.map_err(|status| std::io::Error::other(status.message().to_owned()))?.into_inner();
         let place = answer.image_filesystems.first().and_then(|usage| usage.fs_id.as_ref());
         let folder =
             place.map_or_else(|| self.parts.settings.root.clone(), |id| id.mountpoint.clone().into());
+        self.runtime.lock().layout.images = Some(folder.clone());
         Disk::of(&folder)
     }
 

@@ -36,6 +36,10 @@ pub struct Layout {
     pub plugins: Vec<PathBuf>,
     pub networks: Option<PathBuf>,
     pub sandbox_image: Option<String>,
+    /// Where images are, as asked for last.
+    pub images: Option<PathBuf>,
+    /// It takes names of systemd's for control groups, which we have none of.
+    pub wants_systemd: bool,
 }
 
 impl RuntimeState {
@@ -99,6 +103,10 @@ impl RuntimeState {
             Some(_) => {}
         }
         errors.extend(self.not_ready.clone());
+        if self.layout.wants_systemd {
+            let remedy = "set SystemdCgroup = false in its configuration";
+            errors.push(format!("container runtime not ready: it makes control groups by systemd: {remedy}"));
+        }
         let unknown = || self.ready_at.is_none().then(|| "network state unknown".to_owned());
         errors.extend(self.network_not_ready.clone().or_else(unknown));
         errors
@@ -132,7 +140,14 @@ fn layout(text: &str) -> Option<Layout> {
     let many = config.list_at(&["cni", "binDirs"]).iter().filter_map(Value::as_str);
     let plugins = many.chain([cni("binDir")]).filter(|dir| !dir.is_empty()).map(PathBuf::from).collect();
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let default = match config.str_at(&["containerd", "defaultRuntimeName"]) {
+        "" => "runc",
+        name => name,
+    };
+    let systemd = ["containerd", "runtimes", default, "options", "SystemdCgroup"];
     Some(Layout {
+        images: None,
+        wants_systemd: config.bool_at(&systemd),
         plugins,
         networks: some(cni("confDir")).map(PathBuf::from),
         sandbox_image: some(config.str_at(&["sandboxImage"])),
@@ -174,6 +189,16 @@ mod tests {
         assert!(state.errors(start).is_empty() && state.network_is_ready());
         assert_eq!(state.layout.sandbox_image.as_deref(), Some("a/pause:1"));
         assert_eq!(state.layout.plugins, [PathBuf::from("/bin")]);
+    }
+
+    #[test]
+    fn a_runtime_with_another_cgroup_driver_is_not_ready() {
+        let mut state = RuntimeState::default();
+        let mut answer = answer(true);
+        let config = r#"{"containerd": {"defaultRuntimeName": "r", "runtimes": {"r": {"options": {"SystemdCgroup": true}}}}}"#;
+        answer.info.insert("config".to_owned(), config.to_owned());
+        state.take(answer, true, Time::from_secs(1));
+        assert!(state.errors(Time::from_secs(1))[0].contains("SystemdCgroup = false"));
     }
 
     #[test]
