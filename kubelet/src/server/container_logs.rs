@@ -28,7 +28,7 @@ pub fn serve(server: &Server, namespace: &str, name: &str, container: &str, quer
     let parts = &server.parts;
     let options = match options(query, parts.clock.now()) {
         Ok(options) => options,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let Some(pod) = parts.pods.get(namespace, name) else {
         return reply::text(StatusCode::NOT_FOUND, format!("pod {} does not exist", api::quote(name)));
@@ -123,9 +123,10 @@ fn container_id<'a>(status: &'a Value, pod: &str, name: &str, previous: bool) ->
     Err(format!("container {shown} in pod {pod} is waiting to start: {why}"))
 }
 
-fn options(query: &Query, now: Time) -> Result<Options, Reply> {
-    let undecodable = || reply::text(StatusCode::BAD_REQUEST, r#"{"message": "Unable to decode query."}"#);
-    let invalid = || reply::text(StatusCode::UNPROCESSABLE_ENTITY, r#"{"message": "Invalid request."}"#);
+fn options(query: &Query, now: Time) -> Result<Options, Box<Reply>> {
+    let refusal = |code, text: &str| Box::new(reply::text(code, text));
+    let undecodable = || refusal(StatusCode::BAD_REQUEST, r#"{"message": "Unable to decode query."}"#);
+    let invalid = || refusal(StatusCode::UNPROCESSABLE_ENTITY, r#"{"message": "Invalid request."}"#);
     let number = |name: &str| query.integer(name).map_err(|_| undecodable());
     let tail = match query.text("tail") {
         "" => number("tailLines")?,
@@ -153,7 +154,7 @@ fn options(query: &Query, now: Time) -> Result<Options, Reply> {
                 "unable to return the given log stream: {}. Please enable PodLogsQuerySplitStreams feature gate in kubelet",
                 api::quote(other)
             );
-            return Err(reply::text(StatusCode::BAD_REQUEST, text));
+            return Err(refusal(StatusCode::BAD_REQUEST, &text));
         }
     }
     let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
