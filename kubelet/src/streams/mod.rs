@@ -82,7 +82,7 @@ impl Streams {
         };
         let (front, answer) = match negotiate::port_forward(&request) {
             Ok(chosen) => chosen,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let pod = port_forward::Pod::new(&self.runtime, sandbox_id);
         upgraded(request, move |io| async move {
@@ -121,7 +121,7 @@ where
     };
     let (front, answer) = match negotiate::remote_command(&request) {
         Ok(chosen) => chosen,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     upgraded(request, move |io| async move {
         if let Some((session, connection)) = remote_command::session(io, &front, &options).await {

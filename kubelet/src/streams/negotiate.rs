@@ -13,6 +13,9 @@ const TUNNEL_PREFIX: &str = "SPDY/3.1+";
 const PORT_FORWARD: &str = "portforward.k8s.io";
 const V5: &str = "v5.channel.k8s.io";
 
+/// An answer that leads nowhere.
+pub type Refusal = Box<Reply>;
+
 /// What the client speaks after the upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
@@ -31,7 +34,7 @@ pub enum Front {
 ///
 /// # Errors
 /// The refusal.
-pub fn remote_command<B>(request: &Request<B>) -> Result<(Front, Reply), Reply> {
+pub fn remote_command<B>(request: &Request<B>) -> Result<(Front, Reply), Refusal> {
     if !is_web_socket(request.headers()) {
         let (protocol, reply) = spdy(
             request.headers(),
@@ -66,7 +69,7 @@ fn channel(protocol: &str) -> Option<Front> {
 ///
 /// # Errors
 /// The refusal.
-pub fn port_forward<B>(request: &Request<B>) -> Result<(Front, Reply), Reply> {
+pub fn port_forward<B>(request: &Request<B>) -> Result<(Front, Reply), Refusal> {
     if !is_web_socket(request.headers()) {
         let (_, reply) = spdy(request.headers(), &[PORT_FORWARD])?;
         return Ok((Front::Spdy { version: 1 }, reply));
@@ -119,7 +122,7 @@ fn web_socket_protocols(headers: &HeaderMap) -> Vec<&str> {
 }
 
 /// The server's half of the handshake.
-fn web_socket<B>(request: &Request<B>, protocol: &str) -> Result<Reply, Reply> {
+fn web_socket<B>(request: &Request<B>, protocol: &str) -> Result<Reply, Refusal> {
     let header =
         |name: header::HeaderName| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
     if request.method() != Method::GET {
@@ -146,14 +149,14 @@ fn web_socket<B>(request: &Request<B>, protocol: &str) -> Result<Reply, Reply> {
 }
 
 /// The first protocol of the client that we know, and the answer.
-fn spdy<'a>(headers: &HeaderMap, known: &[&'a str]) -> Result<(&'a str, Reply), Reply> {
+fn spdy<'a>(headers: &HeaderMap, known: &[&'a str]) -> Result<(&'a str, Reply), Refusal> {
     if !is_upgrade(headers) {
-        return Err(reply::error(StatusCode::INTERNAL_SERVER_ERROR, "Upgrade request required"));
+        return Err(Box::new(reply::error(StatusCode::INTERNAL_SERVER_ERROR, "Upgrade request required")));
     }
     if !headers.contains_key(PROTOCOL) {
         let count = headers.keys_len();
         let why = "unable to upgrade: header X-Stream-Protocol-Version does not exist in request with";
-        return Err(reply::error(StatusCode::BAD_REQUEST, &format!("{why} {count} headers")));
+        return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, &format!("{why} {count} headers"))));
     }
     let asked: Vec<&str> = texts(headers, PROTOCOL)
         .flat_map(|list| list.split(',').map(str::trim))
@@ -165,26 +168,26 @@ fn spdy<'a>(headers: &HeaderMap, known: &[&'a str]) -> Result<(&'a str, Reply), 
             "unable to upgrade: header X-Stream-Protocol-Version contains [{}], but no valid protocols",
             values.join(" ")
         );
-        return Err(reply::error(StatusCode::BAD_REQUEST, &why));
+        return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, &why)));
     }
     let chosen = asked.iter().find_map(|asked| known.iter().find(|known| *known == asked));
     let Some(chosen) = chosen else { return Err(cannot_negotiate(&asked, known)) };
     if !texts(headers, "upgrade").any(|to| to.to_ascii_lowercase().contains("spdy/3.1")) {
         let why = "unable to upgrade: missing upgrade headers in request";
-        return Err(reply::error(StatusCode::BAD_REQUEST, why));
+        return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, why)));
     }
     let mut answer = switching(SPDY);
     answer.headers_mut().insert(PROTOCOL, HeaderValue::from_str(chosen).map_err(|_| forbidden())?);
     Ok((chosen, answer))
 }
 
-fn cannot_negotiate(asked: &[&str], known: &[&str]) -> Reply {
+fn cannot_negotiate(asked: &[&str], known: &[&str]) -> Refusal {
     let why = format!(
         "unable to upgrade: unable to negotiate protocol: client supports [{}], server accepts [{}]",
         asked.join(" "),
         known.join(" ")
     );
-    let mut refusal = reply::error(StatusCode::FORBIDDEN, &why);
+    let mut refusal = Box::new(reply::error(StatusCode::FORBIDDEN, &why));
     for known in known.iter().filter_map(|known| HeaderValue::from_str(known).ok()) {
         refusal.headers_mut().append(ACCEPTED, known);
     }
@@ -199,11 +202,11 @@ fn switching(to: &'static str) -> Reply {
     answer
 }
 
-fn bare(code: StatusCode, why: &'static str) -> Reply {
-    reply::of(code, "", reply::whole(why))
+fn bare(code: StatusCode, why: &'static str) -> Refusal {
+    Box::new(reply::of(code, "", reply::whole(why)))
 }
 
-fn forbidden() -> Reply {
+fn forbidden() -> Refusal {
     bare(StatusCode::FORBIDDEN, "")
 }
 
@@ -237,7 +240,7 @@ mod tests {
         ])
     }
 
-    fn chosen(answer: Result<(Front, Reply), Reply>, name: &str) -> String {
+    fn chosen(answer: Result<(Front, Reply), Refusal>, name: &str) -> String {
         let (_, reply) = answer.expect("an upgrade");
         assert_eq!(reply.status(), StatusCode::SWITCHING_PROTOCOLS);
         reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
