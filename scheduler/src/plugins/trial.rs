@@ -39,7 +39,7 @@ impl Trial {
 
     /// What one plugin says of a node, its reasons with commas between.
     pub fn judge(&self, plugin: &dyn Plugin, pod: &Pod, node: &str) -> Result<(), String> {
-        let node = self.0.node(node).unwrap();
+        let Some(node) = self.0.node(node) else { return Err("there is no such node".to_owned()) };
         match plugin.filter(&self.0, pod) {
             Filter::Pass => Ok(()),
             Filter::Never(why) => Err(why),
@@ -48,6 +48,7 @@ impl Trial {
     }
 
     pub fn decide(&self, pod: &Pod, node: &str) -> Vec<Bound> {
-        super::volume_binding::decide(&self.0, pod, self.0.node(node).unwrap())
+        let node = self.0.node(node);
+        node.map(|node| super::volume_binding::decide(&self.0, pod, node)).unwrap_or_default()
     }
 }
