@@ -64,7 +64,7 @@ fn add(seen: &mut Observed, name: &str, state: ContainerState, code: i32) {
     let status = cri::ContainerStatus {
         id: id.clone(),
         state: state.into(),
-        created_at: nanos(NOW - 100) + i64::try_from(seen.containers.len()).unwrap(),
+        created_at: nanos(NOW - 100) + i64::try_from(seen.containers.len()).unwrap_or(0),
         started_at: nanos(NOW - 100),
         finished_at: nanos(NOW - 5),
         exit_code: code,

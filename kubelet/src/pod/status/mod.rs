@@ -14,7 +14,7 @@ pub use patch::patch;
 use super::Observed;
 use super::spec::{self, LISTS, List, is_terminal};
 use crate::pod::Wait;
-use api::resources::qos_class;
+use api::resources::{Amounts, amounts, qos_class};
 use api::{Value, tree};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -68,6 +68,7 @@ pub fn generate(facts: &Facts<'_>) -> Value {
     if let Some(spec) = pod.get("spec") {
         status.set(&["qosClass"], qos_class(spec));
     }
+    resources(pod, &mut status);
     (facts.mark)(&mut status);
     set_phase(facts, &mut status);
     status.set(&["conditions"], Value::List(conditions::conditions(facts, &status)));
@@ -132,6 +133,41 @@ fn addresses(facts: &Facts<'_>, status: &mut Value) {
             status.set(&[all], Value::List(ips.iter().map(|ip| tree!({"ip": (ip.as_str())})).collect()));
         }
     }
+}
+
+/// What the pod as a whole is allotted. A limit holds for a running pod when all of its containers have one.
+fn resources(pod: &Value, status: &mut Value) {
+    let overhead = amounts(pod.at(&["spec", "overhead"]));
+    let mut requests = api::resources::requests(pod, false);
+    api::resources::add(&mut requests, &overhead);
+    let mut limits = api::resources::limits(pod, false);
+    for (name, amount) in &mut limits {
+        if let Some(more) = overhead.get(name) {
+            amount.add(more);
+        }
+    }
+    if pod.str_at(&["status", "phase"]) == "Running" {
+        limits.retain(|name, _| is_limited(pod, name));
+    }
+    let list = |amounts: &Amounts| -> Value {
+        Value::Map(amounts.iter().map(|(name, amount)| (name.as_str(), amount.to_string())).collect())
+    };
+    let mut all = Value::map();
+    for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
+        if !amounts.is_empty() {
+            all.set(&[field], list(amounts));
+        }
+    }
+    status.set(&["resources"], all);
+    if !requests.is_empty() {
+        status.set(&["allocatedResources"], list(&requests));
+    }
+}
+
+fn is_limited(pod: &Value, resource: &str) -> bool {
+    let has = |holder: &Value| holder.at(&["resources", "limits", resource]).is_some();
+    let mut running = List::Main.of(pod).iter().chain(spec::sidecars(pod));
+    pod.get("spec").is_some_and(has) || running.all(has)
 }
 
 /// Whether all containers of a pod are to start anew, as one that ended asks for.

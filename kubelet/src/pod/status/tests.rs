@@ -272,6 +272,25 @@ fn the_last_status_has_no_container_that_could_still_run() {
 }
 
 #[test]
+fn the_pod_as_a_whole_is_said_to_have_what_its_containers_have_together() {
+    let mut pod = pod("Always", &["a", "b"]);
+    let amounts = |cpu: &str| tree!({"requests": {"cpu": cpu, "memory": "1Mi"}, "limits": {"cpu": "1"}});
+    let containers = pod.at_mut(&["spec", "containers"]).unwrap().as_list_mut().unwrap();
+    containers[0].set(&["resources"], amounts("100m"));
+    let mut case = Case::new(pod, seen(&[("a", RUNNING), ("b", RUNNING)]));
+    let status = case.status();
+    assert_eq!(status.get("allocatedResources"), Some(&tree!({"cpu": "100m", "memory": "1Mi"})));
+    assert_eq!(status.str_at(&["resources", "limits", "cpu"]), "1");
+    case.pod.set(&["status", "phase"], "Running");
+    assert!(case.status().at(&["resources", "limits"]).is_none());
+    let containers = case.pod.at_mut(&["spec", "containers"]).unwrap().as_list_mut().unwrap();
+    containers[1].set(&["resources"], amounts("1"));
+    let status = case.status();
+    assert_eq!(status.str_at(&["resources", "limits", "cpu"]), "2");
+    assert_eq!(status.str_at(&["resources", "requests", "cpu"]), "1100m");
+}
+
+#[test]
 fn all_containers_that_start_anew_count_one_more() {
     let mut case = Case::new(pod("Always", &["a", "b"]), exited(seen(&[("b", RUNNING)]), "a", 7));
     let rules = tree!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [7]}}]);
