@@ -91,7 +91,16 @@ impl Node {
     /// # Panics
     /// When it cannot be started.
     pub fn background(&self, arguments: &str) -> Background {
+        self.background_with(arguments, &[])
+    }
+
+    /// As `background`, with variables of the environment.
+    ///
+    /// # Panics
+    /// As `background`.
+    pub fn background_with(&self, arguments: &str, variables: &[(&str, &str)]) -> Background {
         let mut command: Command = self.kubectl.command(arguments);
+        command.envs(variables.iter().copied());
         let file = tempfile::NamedTempFile::new().unwrap_or_else(|error| panic!("no file: {error}"));
         let out = file.reopen().unwrap_or_else(|error| panic!("no file: {error}"));
         let child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::null()).spawn();
