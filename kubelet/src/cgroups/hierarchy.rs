@@ -162,9 +162,16 @@ fn split_mounts(mountinfo: &str) -> Vec<(Vec<String>, PathBuf)> {
     for line in mountinfo.lines() {
         let Some((place, kind)) = line.split_once(" - ") else { continue };
         let (mut kind, Some(point)) = (kind.split(' '), place.split(' ').nth(4)) else { continue };
-        let (Some("cgroup"), Some(options)) = (kind.next(), kind.nth(1)) else { continue };
-        let controllers: Vec<String> =
-            options.split(',').filter(|option| !matches!(*option, "rw" | "ro")).map(str::to_owned).collect();
+        let controllers: Vec<String> = match (kind.next(), kind.nth(1)) {
+            (Some("cgroup"), Some(options)) => options
+                .split(',')
+                .filter(|option| !matches!(*option, "rw" | "ro"))
+                .map(str::to_owned)
+                .collect(),
+            // The second version beside the first has no controllers, but the runtime makes groups there as well.
+            (Some("cgroup2"), _) => Vec::new(),
+            _ => continue,
+        };
         match mounts.iter_mut().find(|(has, _)| *has == controllers) {
             // Mounted twice: the shorter path is the usual one.
             Some((_, other)) if other.as_os_str().len() > point.len() => *other = point.into(),
@@ -255,7 +262,7 @@ mod tests {
         let folder = hierarchy.folder("cpuacct", "/kubepods/pod1");
         assert_eq!(folder, Some("/sys/fs/cgroup/cpu,cpuacct/kubepods/pod1".into()));
         assert_eq!(hierarchy.folder("memory", "/"), None);
-        assert_eq!(hierarchy.mounts().len(), 2);
+        assert_eq!(hierarchy.mounts().len(), 3);
     }
 
     #[test]
