@@ -1,13 +1,21 @@
 //! The kubelet's server, reached through the API server: what it shows of itself and its pods, and to whom.
 
-use api::json;
 use conformance::{Node, wait};
+use serde_json::Value;
 use std::sync::OnceLock;
+
+/// The node's: nobody is proxied to the loopback's.
+const ADDRESS: &str = "192.0.2.7";
 
 /// One cluster for all tests of this file, each in a namespace of its own.
 fn node(namespace: &str) -> Option<&'static Node> {
     static NODE: OnceLock<Option<Node>> = OnceLock::new();
-    let node = NODE.get_or_init(|| Node::start(&[])).as_ref()?;
+    let start = || {
+        let node = Node::start(&["--node-ip", ADDRESS])?;
+        node.machine.sh(&format!("ip address add {ADDRESS}/32 dev lo"));
+        Some(node)
+    };
+    let node = NODE.get_or_init(start).as_ref()?;
     node.namespace(namespace);
     Some(node)
 }
@@ -28,17 +36,17 @@ fn a_node_shows_its_health_its_pods_and_what_they_use() {
     kubectl.ok("wait -n shown --for=condition=Ready pod/web --timeout=60s");
     let proxy = format!("get --raw /api/v1/nodes/{}/proxy", name(node));
     assert_eq!(kubectl.ok(&format!("{proxy}/healthz")), "ok");
-    let pods = json::parse(kubectl.ok(&format!("{proxy}/pods")).as_bytes()).unwrap();
-    let is_it = |pod: &&api::Value| pod.str_at(&["metadata", "name"]) == "web";
-    let pod = pods.list_at(&["items"]).iter().find(is_it).unwrap();
-    assert_eq!(pod.str_at(&["status", "phase"]), "Running");
-    let summary = json::parse(kubectl.ok(&format!("{proxy}/stats/summary")).as_bytes()).unwrap();
-    let is_it = |pod: &&api::Value| pod.str_at(&["podRef", "namespace"]) == "shown";
-    let pod = summary.list_at(&["pods"]).iter().find(is_it).unwrap();
-    let container = &pod.list_at(&["containers"])[0];
-    assert!(container.i64_at(&["memory", "workingSetBytes"]).is_some_and(|bytes| bytes > 0));
-    assert!(container.i64_at(&["cpu", "usageCoreNanoSeconds"]).is_some_and(|nanos| nanos > 0));
-    assert!(summary.i64_at(&["node", "fs", "capacityBytes"]).is_some_and(|bytes| bytes > 0));
+    let read = |path: &str| serde_json::from_str::<Value>(&kubectl.ok(&format!("{proxy}{path}"))).unwrap();
+    let in_namespace = |all: &Value, path: &str| {
+        all.as_array().unwrap().iter().find(|pod| pod.pointer(path).unwrap() == "shown").unwrap().clone()
+    };
+    let pod = in_namespace(&read("/pods")["items"], "/metadata/namespace");
+    assert_eq!(pod["status"]["phase"], "Running");
+    let summary = read("/stats/summary");
+    let container = &in_namespace(&summary["pods"], "/podRef/namespace")["containers"][0];
+    assert!(container["memory"]["workingSetBytes"].as_u64().unwrap() > 0);
+    assert!(container["cpu"]["usageCoreNanoSeconds"].as_u64().unwrap() > 0);
+    assert!(summary["node"]["fs"]["capacityBytes"].as_u64().unwrap() > 0);
     let metrics = kubectl.ok(&format!("{proxy}/metrics/resource"));
     let series = "container_cpu_usage_seconds_total{container=\"c\",namespace=\"shown\",pod=\"web\"} ";
     assert!(metrics.contains(series) && metrics.contains("\nresource_scrape_error 0\n"), "{metrics}");
@@ -54,11 +62,11 @@ fn the_use_of_a_pod_is_served_as_an_object() {
         let path = "/apis/metrics.k8s.io/v1beta1/namespaces/used/pods/web";
         Some(kubectl.run(&format!("get --raw {path}"))).filter(|asked| asked.code == 0)
     });
-    let shown = json::parse(shown.unwrap().out.as_bytes()).unwrap();
-    assert_eq!(shown.str_at(&["kind"]), "PodMetrics");
-    let container = &shown.list_at(&["containers"])[0];
-    assert_eq!(container.str_at(&["name"]), "c");
-    assert!(container.str_at(&["usage", "memory"]).ends_with("Ki"));
+    let shown: Value = serde_json::from_str(&shown.unwrap().out).unwrap();
+    assert_eq!(shown["kind"], "PodMetrics");
+    let container = &shown["containers"][0];
+    assert_eq!(container["name"], "c");
+    assert!(container["usage"]["memory"].as_str().unwrap().ends_with("Ki"), "{container}");
     let missing = kubectl.run("get --raw /apis/metrics.k8s.io/v1beta1/namespaces/used/pods/none");
     assert!(missing.err.contains("podmetrics.metrics.k8s.io \"used/none\" not found"), "{}", missing.err);
     let forbidden = kubectl.run("top pods -n used --as=bob");
