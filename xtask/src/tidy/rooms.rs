@@ -32,7 +32,7 @@ const PLAN: [Room; 20] = [
     room(
         "apiserver",
         &["kinds", "store", "certs", "authn", "authz", "admission", "openapi", "client"],
-        15_000,
+        16_000,
     ),
     room("scheduler", &["client"], 6_000),
     room("controllers", &["authz", "client"], 12_000),
