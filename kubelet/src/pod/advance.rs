@@ -7,6 +7,7 @@ use super::spec::{self, List, name_of};
 use super::{Observed, Wait, restart_count};
 use crate::container::{self, ContainerFacts, pod_dir};
 use crate::hooks::Hooked;
+use crate::images::pause;
 use crate::logs;
 use crate::pods::Message;
 use crate::{cri, sandbox};
@@ -205,7 +206,12 @@ impl Advance {
         let config = sandbox::config(&parts.context, pod, attempt).map_err(|wait| wait.message)?;
         std::fs::create_dir_all(&config.log_directory).map_err(|why| why.to_string())?;
         let handler = sandbox::runtime_handler(&parts.context, pod).await.map_err(|wait| wait.message)?;
-        let made = parts.runtime.run_sandbox(config.clone(), handler).await;
+        let mut made = parts.runtime.run_sandbox(config.clone(), handler.clone()).await;
+        if let Err(refusal) = &made
+            && pause::provide_missed(&parts.runtime, refusal).await
+        {
+            made = parts.runtime.run_sandbox(config.clone(), handler).await;
+        }
         let id = made.map_err(|status| rpc_error(&status))?;
         parts.pods.set_owner(&id, spec::uid(pod));
         let status = parts.runtime.sandbox_status(&id).await.map_err(|status| rpc_error(&status))?;

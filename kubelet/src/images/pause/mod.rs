@@ -84,8 +84,15 @@ pub async fn provide(runtime: &Runtime, name: &str) -> Result<bool, Status> {
     tokio::time::timeout(SEEN_WITHIN, seen).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The image that the runtime missed, out of its refusal to make a sandbox: `… failed to get sandbox image "NAME": …`.
-pub fn missed(refusal: &str) -> Option<&str> {
+/// Gives the runtime the image that it missed when it refused to make a sandbox; newer ones do not say before which one
+/// they want. True when another attempt is worth while.
+pub async fn provide_missed(runtime: &Runtime, refusal: &Status) -> bool {
+    let Some(name) = missed(refusal.message()) else { return false };
+    provide(runtime, name).await.is_ok_and(|made| made)
+}
+
+/// The image that is missed, out of `… failed to get sandbox image "NAME": …`.
+fn missed(refusal: &str) -> Option<&str> {
     let (_, after) = refusal.split_once("failed to get sandbox image \"")?;
     after.split_once('"').map(|(name, _)| name)
 }
