@@ -114,9 +114,13 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
     });
     let (log_root, clock) = (parts.settings.log_root.clone(), parts.settings.clock.clone());
     tokio::spawn(logs::rotate(parts.runtime.clone(), log_root, logs::LIMITS, clock));
-    tokio::spawn(listen(parts.clone(), garbage));
+    tokio::spawn(listen(parts.clone(), garbage.clone()));
     while let Some(start) = starts.recv().await {
-        tokio::spawn(Worker::run(parts.clone(), start));
+        let (parts, garbage) = (parts.clone(), garbage.clone());
+        tokio::spawn(async move {
+            Worker::run(parts, start).await;
+            garbage.wake();
+        });
     }
 }
 

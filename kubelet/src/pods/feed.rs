@@ -75,6 +75,8 @@ mod tests {
         assert_eq!(version(), "5");
         pods.renew(&pod("a", "6"));
         assert_eq!(version(), "6");
+        change(&pods, Some(&pod("a", "5")), Some(&pod("a", "5")));
+        assert_eq!(version(), "6");
     }
 
     #[tokio::test]

@@ -189,7 +189,10 @@ impl Pods {
 
     fn enter(&self, state: &mut State, uid: String, pod: Arc<Value>, source: Source, is_gone: bool) {
         if let Some(entry) = state.by_uid.get_mut(&uid) {
-            entry.pod = pod;
+            // The answer to a write may have come before the news of an earlier one.
+            if version(&entry.pod) <= version(&pod) {
+                entry.pod = pod;
+            }
             entry.is_gone = is_gone;
             let _ = entry.inbox.send(Message::Changed);
             return;
@@ -204,7 +207,6 @@ impl Pods {
 
     /// What the API server answered to a write, unless something newer is known.
     pub fn renew(&self, pod: &Arc<Value>) {
-        let version = |pod: &Value| pod.str_at(&["metadata", "resourceVersion"]).parse::<u64>().unwrap_or(0);
         let mut state = self.shared.write();
         let mirror = state.mirrors.get_mut(&key_of(pod));
         let known = match mirror {
@@ -334,4 +336,9 @@ impl Pods {
         }
         is_over
     }
+}
+
+/// The resource version as a number; 0 of static pods.
+fn version(pod: &Value) -> u64 {
+    pod.str_at(&["metadata", "resourceVersion"]).parse().unwrap_or(0)
 }
