@@ -1,6 +1,7 @@
 //! Finds the containerd of this machine; where one is installed and none runs, starts one of our own.
 //!
 //! Ours outlives us: containers do not stop with the process that asked for them, and the next start finds them again.
+//! While nobody else listens under the system's name, ours can be found there too, so that `ctr` and `crictl` reach it.
 //! Its socket and state are in `/run/pintle/HASH` (a socket's path must be short), its images, log and network
 //! configuration in the data folder.
 
@@ -15,6 +16,8 @@ use tokio::net::UnixStream;
 
 /// Where a system's own containerd listens.
 const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
+/// Where those that we start listen.
+const OWN_SOCKETS: &str = "/run/pintle";
 /// Where network plugins are: as upstream's packages and as Debian have them.
 const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
 /// How long a new containerd may take to listen, in steps of 20 ms.
@@ -37,7 +40,8 @@ pub async fn find() -> Option<Containerd> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    if UnixStream::connect(SYSTEM_SOCKET).await.is_ok() {
+    let is_ours = std::fs::read_link(SYSTEM_SOCKET).is_ok_and(|socket| socket.starts_with(OWN_SOCKETS));
+    if !is_ours && UnixStream::connect(SYSTEM_SOCKET).await.is_ok() {
         return Some(Containerd::At(SYSTEM_SOCKET.into()));
     }
     program("containerd").map(Containerd::Ours)
@@ -59,8 +63,24 @@ impl Containerd {
         let own = Own::of(data_dir)?;
         let connection = own.listening(&program).await?;
         let socket = own.socket();
+        lend_name(&socket);
         tokio::spawn(async move { own.keep(&program, connection).await });
         Ok(socket)
+    }
+}
+
+/// Lets a socket be found under the system's name while nothing is there.
+fn lend_name(socket: &Path) {
+    let system = Path::new(SYSTEM_SOCKET);
+    if system.exists() {
+        return;
+    }
+    // What is left is a link to a socket that is gone.
+    let _ = std::fs::remove_file(system);
+    let folder = system.parent().unwrap_or(system);
+    let linked = std::fs::create_dir_all(folder).and_then(|()| std::os::unix::fs::symlink(socket, system));
+    if let Err(error) = linked {
+        tracing::info!(%error, "{SYSTEM_SOCKET} does not lead to {}", socket.display());
     }
 }
 
@@ -75,7 +95,7 @@ impl Own {
         let data = std::path::absolute(data_dir).context("cannot tell where we are")?;
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
-        let state = PathBuf::from(format!("/run/pintle/{:016x}", hasher.finish()));
+        let state = Path::new(OWN_SOCKETS).join(format!("{:016x}", hasher.finish()));
         Ok(Own { state, data: data.join("containerd") })
     }
 
