@@ -1,7 +1,13 @@
 //! Runs the pods of a node, as a client of the API server.
 //!
+//! `pods` knows what is to run, from the API and from a folder (`static_pods`). Each pod has a worker (`pod`) that looks
+//! at what containerd has, plans, carries out and says what came of it. `sandbox`, `container`, `volumes`, `images` and
+//! `cgroups` say what containerd is to make and lay the ground for it; `runtime` is the way there. `probes`, `hooks`,
+//! `termination`, `logs` and `garbage` look after what runs and what it leaves. `node` says what the node is and has,
+//! `server` and `streams` serve who asks for logs, commands and readings.
+//!
 //! `hollow` simulates nodes: they register, renew their leases and report their pods as a kubelet does, and run
-//! nothing. Everything else is the kubelet that runs containers.
+//! nothing.
 
 pub mod cgroups;
 pub mod container;
