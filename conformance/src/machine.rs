@@ -118,18 +118,6 @@ impl Machine {
         format!("/{}", self.cgroup)
     }
 
-    /// The socket of the containerd that `pintle up` started here.
-    ///
-    /// # Panics
-    /// When there is none after a while.
-    pub fn containerd(&self) -> String {
-        let found = wait::until(60, || {
-            let sockets = self.sh("ls /run/pintle/*/containerd.sock 2>/dev/null || true");
-            sockets.split_whitespace().next().map(ToOwned::to_owned)
-        });
-        found.unwrap_or_else(|| panic!("no containerd was started"))
-    }
-
     /// Gives the containerd that `pintle up` started here the image of the tests: `busybox:1`, and `busybox` for those
     /// who say no tag.
     ///
@@ -137,7 +125,11 @@ impl Machine {
     /// When it does not take it.
     pub fn import_busybox(&self) {
         let archive = busybox_archive(self.folder());
-        let ctr = format!("ctr --address {} --namespace k8s.io images", self.containerd());
+        let ctr = "ctr --namespace k8s.io images";
+        let answers = wait::until(60, || {
+            self.sh(&format!("{ctr} ls -q 2>&1 && echo fine || true")).ends_with("fine\n").then_some(())
+        });
+        assert!(answers.is_some(), "no containerd was started");
         self.sh(&format!("{ctr} import {}", archive.display()));
         self.sh(&format!("{ctr} tag {IMAGE} docker.io/library/busybox:latest"));
     }
