@@ -61,7 +61,7 @@ impl StaticPods {
         let mut folder = Folder::new(&self.path);
         loop {
             let wanted = self.read();
-            let mut is_done = self.run_only(wanted);
+            let mut is_done = run_only(&self.parts.pods, &mut self.running, wanted);
             self.parts.pods.heard_from(Source::Folder);
             is_done &= mirrors::reconcile(&self.parts, &self.running).await;
             tokio::select! {
@@ -93,34 +93,60 @@ impl StaticPods {
         }
         wanted
     }
+}
 
-    /// Stops what is no longer wanted and starts what is new. False when something has to wait: a changed pod starts
-    /// after its former self is gone.
-    fn run_only(&mut self, wanted: HashMap<String, Arc<Value>>) -> bool {
-        let pods = &self.parts.pods;
-        let mut is_done = true;
-        self.running.retain(|key, pod| {
-            if wanted.get(key).is_some_and(|new| uid(new) == uid(pod)) {
-                return true;
-            }
-            if pods.by_uid(uid(pod)).is_some() {
-                pods.remove(uid(pod));
-            }
-            let is_leaving = pods.has(uid(pod));
-            is_done &= !is_leaving;
-            is_leaving
-        });
-        for (key, pod) in wanted {
-            if self.running.contains_key(&key) {
-                continue;
-            }
-            pods.put(Source::Folder, pod.clone());
-            self.running.insert(key, pod);
+/// Stops what is no longer wanted and starts what is new. False when something has to wait: a pod that changed, or came
+/// back, starts after its former self is gone.
+fn run_only(
+    pods: &Pods,
+    running: &mut HashMap<String, Arc<Value>>,
+    wanted: HashMap<String, Arc<Value>>,
+) -> bool {
+    let mut is_done = true;
+    running.retain(|key, pod| {
+        let runs = pods.by_uid(uid(pod)).is_some();
+        if runs && wanted.get(key).is_some_and(|new| uid(new) == uid(pod)) {
+            return true;
         }
-        is_done
+        if runs {
+            pods.remove(uid(pod));
+        }
+        let is_leaving = pods.has(uid(pod));
+        is_done &= !is_leaving;
+        is_leaving
+    });
+    for (key, pod) in wanted {
+        if running.contains_key(&key) {
+            continue;
+        }
+        pods.put(Source::Folder, pod.clone());
+        running.insert(key, pod);
     }
+    is_done
 }
 
 fn uid(pod: &Value) -> &str {
     pod.str_at(&["metadata", "uid"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    #[test]
+    fn a_pod_that_comes_back_to_the_folder_starts_after_its_former_self_is_gone() {
+        let (pods, mut starts) = Pods::new();
+        let mut running = HashMap::new();
+        let pod = Arc::new(tree!({"metadata": {"namespace": "n", "name": "p", "uid": "u"}}));
+        let wanted = || HashMap::from([("n/p".to_owned(), pod.clone())]);
+        assert!(run_only(&pods, &mut running, wanted()) && run_only(&pods, &mut running, wanted()));
+        assert_eq!(starts.try_recv().unwrap().uid, "u");
+        assert!(!run_only(&pods, &mut running, HashMap::new()), "it is being stopped");
+        assert!(!run_only(&pods, &mut running, wanted()), "still");
+        assert!(pods.by_uid("u").is_none() && pods.finish("u"));
+        assert!(run_only(&pods, &mut running, wanted()));
+        assert!(pods.by_uid("u").is_some());
+        assert_eq!(starts.try_recv().unwrap().uid, "u");
+    }
 }
