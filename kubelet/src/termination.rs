@@ -1,12 +1,14 @@
 //! What a container said when it ended: the file that it may write, or the end of its log.
 
 use crate::logs::{self, Options};
-use crate::pod::Observed;
+use crate::pod::{Observed, has_exited};
 use crate::runtime::{cri, labels};
 use api::Value;
+use rustix::fs::OFlags;
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The longest message of a container in bytes, from its file.
@@ -73,9 +75,14 @@ fn same(mounted: &str, asked: &str) -> bool {
 }
 
 fn end_of_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LONGEST)))?;
+    // A container may have put something there that never ends, or a way to a file that is not its own.
+    let careful = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(careful).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() && !about.is_dir() {
+        return Ok(String::new());
+    }
+    file.seek(SeekFrom::Start(about.len().saturating_sub(LONGEST)))?;
     let mut said = Vec::new();
     file.take(LONGEST).read_to_end(&mut said)?;
     Ok(String::from_utf8_lossy(&said).into_owned())
@@ -92,16 +99,20 @@ fn end_of_log(path: &Path) -> String {
     }
 }
 
-/// The messages of all ended containers of a pod by container id, cut to what the pod's status may hold.
-pub fn messages(pod: &Value, observed: &Observed) -> HashMap<String, String> {
+/// The messages of all ended containers of a pod by container id, cut to what the pod's status may hold; those that are
+/// `known` are not read again. Reads files.
+pub fn messages(pod: &Value, seen: &Observed, mut known: HashMap<String, String>) -> HashMap<String, String> {
     let longest = longest(pod);
-    let ended = observed.containers.iter().filter(|c| c.state() == cri::ContainerState::ContainerExited);
+    let ended = seen.containers.iter().filter(|container| has_exited(container));
     let said = ended.map(|container| {
-        let mut said = message(container);
-        shorten(&mut said, longest);
+        let said = known.remove(&container.id).unwrap_or_else(|| {
+            let mut said = message(container);
+            shorten(&mut said, longest);
+            said
+        });
         (container.id.clone(), said)
     });
-    said.filter(|(_, said)| !said.is_empty()).collect()
+    said.collect()
 }
 
 #[cfg(test)]
@@ -131,6 +142,44 @@ mod tests {
         std::fs::write(&file, format!("{}END", "x".repeat(5000))).unwrap();
         let said = message(&ended(file.to_str().unwrap(), "File", 1, &log));
         assert_eq!((said.len(), &said[said.len() - 4..]), (4096, "xEND"));
+    }
+
+    #[test]
+    fn what_is_no_file_says_nothing_at_once() {
+        use rustix::fs::{CWD, FileType, Mode};
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, link) = (dir.path().join("pipe"), dir.path().join("link"));
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        std::fs::write(dir.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("secret"), &link).unwrap();
+        let said = |path: &Path| message(&ended(path.to_str().unwrap(), "File", 1, dir.path()));
+        assert_eq!(said(&pipe), "");
+        let refused = said(&link);
+        assert!(refused.starts_with("Error on reading termination log "), "{refused}");
+    }
+
+    #[test]
+    fn messages_are_read_once_and_kept_while_their_containers_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("m");
+        std::fs::write(&file, "one").unwrap();
+        let container = |id: &str, state: cri::ContainerState| cri::ContainerStatus {
+            id: id.to_owned(),
+            state: state.into(),
+            ..ended(file.to_str().unwrap(), "File", 1, dir.path())
+        };
+        let exited = |id: &str| container(id, cri::ContainerState::ContainerExited);
+        let of = |containers| Observed { containers, ..Observed::default() };
+        let said = |all: &[(&str, &str)]| -> HashMap<String, String> {
+            all.iter().map(|(id, said)| ((*id).to_owned(), (*said).to_owned())).collect()
+        };
+        let running = container("b", cri::ContainerState::ContainerRunning);
+        let first = messages(&Value::Null, &of(vec![exited("a"), running]), HashMap::new());
+        assert_eq!(first, said(&[("a", "one")]));
+        std::fs::write(&file, "two").unwrap();
+        let second = messages(&Value::Null, &of(vec![exited("a"), exited("b")]), first);
+        assert_eq!(second, said(&[("a", "one"), ("b", "two")]));
+        assert_eq!(messages(&Value::Null, &of(vec![exited("b")]), second), said(&[("b", "two")]));
     }
 
     #[test]

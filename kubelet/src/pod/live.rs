@@ -7,7 +7,6 @@ use super::stop::{Stop, grace, own_grace};
 use super::worker::{Done, Stage, Stopping, Worker};
 use super::{Observed, Wait};
 use crate::pods::Source;
-use crate::termination;
 use api::time::format_duration;
 use api::{Value, tree};
 use std::sync::Arc;
@@ -173,13 +172,6 @@ impl Worker {
     pub(super) fn status(&mut self, is_over: bool) -> Value {
         let pod = self.view.pod.clone();
         let seen = self.seen.clone().unwrap_or_default();
-        for container in seen.containers.iter().filter(|c| super::has_exited(c)) {
-            if !self.life.messages.contains_key(&container.id) {
-                let mut message = termination::message(container);
-                termination::shorten(&mut message, termination::longest(&pod));
-                self.life.messages.insert(container.id.clone(), message);
-            }
-        }
         let said = self.carrier().and_then(|carrier| carrier.get("status").cloned()).unwrap_or_default();
         let mark = |status: &mut Value| self.parts.probes.mark(&pod, &said, status);
         status::generate(&Facts {

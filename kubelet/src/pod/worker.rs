@@ -8,6 +8,7 @@ use super::plan::{self, Action};
 use super::resize::Resources;
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
+use crate::termination;
 use api::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -260,6 +261,7 @@ impl Worker {
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
                 self.life.resources.see(&seen);
                 self.life.buried.retain(|id| seen.by_id(id).is_some());
+                self.read_messages(&seen).await;
                 self.seen = Some(seen);
                 self.doubt();
             }
@@ -273,6 +275,14 @@ impl Worker {
                 self.look_in(LAST_RETRY);
             }
         }
+    }
+
+    /// Reads what containers said that have ended; that may take its time.
+    async fn read_messages(&mut self, seen: &Arc<Observed>) {
+        let (pod, seen) = (self.view.pod.clone(), seen.clone());
+        let known = std::mem::take(&mut self.life.messages);
+        let read = tokio::task::spawn_blocking(move || termination::messages(&pod, &seen, known));
+        self.life.messages = read.await.unwrap_or_default();
     }
 
     /// Asks again soon where containerd does not know yet that a container ended.
