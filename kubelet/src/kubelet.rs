@@ -16,7 +16,11 @@ use crate::volumes::Volumes;
 use crate::{Runtime, Settings, resources};
 use client::{Client, Informer, Recorder, trim_managed_fields};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
+
+/// How long until a worker that broke off is replaced.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A kubelet at work. It ends with the runtime; containers go on.
 #[derive(Clone)]
@@ -118,9 +122,26 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
     while let Some(start) = starts.recv().await {
         let (parts, garbage) = (parts.clone(), garbage.clone());
         tokio::spawn(async move {
-            Worker::run(parts, start).await;
+            work(&parts.pods, start, |start| Worker::run(parts.clone(), start)).await;
             garbage.wake();
         });
+    }
+}
+
+/// Has a worker work for a pod; one that breaks off is replaced.
+async fn work<W>(pods: &Pods, start: Start, worker: impl Fn(Start) -> W)
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let (uid, mut next) = (start.uid.clone(), Some(start));
+    while let Some(start) = next {
+        match tokio::spawn(worker(start)).await {
+            Err(error) if error.is_panic() => tracing::error!(uid, %error, "the worker of a pod broke off"),
+            // Done, or the runtime ends.
+            _ => return,
+        }
+        tokio::time::sleep(AGAIN).await;
+        next = pods.start_again(&uid);
     }
 }
 
@@ -162,5 +183,33 @@ async fn adopt(parts: Arc<Parts>) {
             parts.context.volumes.orphans(|uid| parts.pods.has(uid)).await;
         }
         Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pods::Message;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_breaks_off_is_replaced_and_hears_what_comes_then() {
+        let (pods, mut starts) = Pods::new();
+        pods.put(Source::Folder, Arc::new(api::tree!({"metadata": {"uid": "u"}})));
+        let tries = Arc::new(AtomicU32::new(0));
+        let (told, tried) = (pods.clone(), tries.clone());
+        let worker = move |mut start: Start| {
+            let (told, tries) = (told.clone(), tried.clone());
+            async move {
+                assert_ne!(tries.fetch_add(1, Ordering::Relaxed), 0, "the first breaks off");
+                told.wake(&start.uid);
+                assert!(matches!(start.inbox.recv().await, Some(Message::Wake)));
+                told.remove(&start.uid);
+                told.finish(&start.uid);
+            }
+        };
+        work(&pods, starts.recv().await.unwrap(), worker).await;
+        assert_eq!(tries.load(Ordering::Relaxed), 2);
+        assert!(!pods.has("u") && pods.start_again("u").is_none());
     }
 }

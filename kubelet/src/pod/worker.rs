@@ -372,9 +372,22 @@ impl Worker {
             Err(error) if error.is_cancelled() => {}
             Err(error) => {
                 tracing::error!(uid = self.uid, %error, "work on a pod broke off");
-                self.under_way = UnderWay::default();
-                self.is_stale = true;
+                self.start_over();
             }
+        }
+    }
+
+    /// Lets go of all that is under way; a moment later what is still to be done begins again.
+    fn start_over(&mut self) {
+        self.jobs = JoinSet::new();
+        self.under_way = UnderWay::default();
+        self.is_stale = true;
+        let life = &mut self.life;
+        life.starting.clear();
+        for retry in
+            [&mut life.set_up_retry, &mut life.stop_retry, &mut life.post_retry, &mut life.end_retry]
+        {
+            retry.failed();
         }
     }
 

@@ -205,6 +205,15 @@ impl Pods {
         }
     }
 
+    /// A new start for a pod whose worker broke off; nothing when the pod is gone.
+    pub(crate) fn start_again(&self, uid: &str) -> Option<Start> {
+        let mut state = self.shared.write();
+        let entry = state.by_uid.get_mut(uid)?;
+        let (inbox, receiver) = mpsc::unbounded_channel();
+        entry.inbox = inbox;
+        Some(Start { uid: uid.to_owned(), inbox: receiver })
+    }
+
     /// What the API server answered to a write, unless something newer is known.
     pub fn renew(&self, pod: &Arc<Value>) {
         let mut state = self.shared.write();
