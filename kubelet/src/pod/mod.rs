@@ -12,6 +12,7 @@ mod observed;
 mod parts;
 pub mod plan;
 mod resize;
+mod retry;
 pub mod spec;
 pub mod status;
 mod stop;

@@ -6,6 +6,7 @@ use super::back_off::BackOff;
 use super::parts::{Parts, rpc_error};
 use super::plan::{self, Action};
 use super::resize::Resources;
+use super::retry::{LAST_RETRY, Retry};
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
 use crate::termination;
@@ -23,9 +24,6 @@ use tokio_util::sync::CancellationToken;
 /// How soon containerd is asked again for what it has not noticed yet, at first and at most.
 const SOON: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_secs(2);
-/// How soon something that failed is tried again, at first and at most.
-const RETRY: Duration = Duration::from_millis(500);
-const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// How far the life of a pod is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,32 +65,6 @@ pub(super) struct UnderWay {
     pub tear_down: bool,
     pub deletion: bool,
     pub removal: bool,
-}
-
-/// When something that failed is tried again.
-pub(super) struct Retry {
-    backoff: Backoff,
-    pub due: Option<Instant>,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Retry { backoff: Backoff::new(RETRY, LAST_RETRY).with_jitter(0.1), due: None }
-    }
-}
-
-impl Retry {
-    pub fn failed(&mut self) {
-        self.due = Some(Instant::now() + self.backoff.next_delay(&Ids::system()));
-    }
-
-    pub fn done(&mut self) {
-        *self = Retry::default();
-    }
-
-    pub fn is_due(&self) -> bool {
-        self.due.is_none_or(|due| due <= Instant::now())
-    }
 }
 
 pub struct Worker {
