@@ -53,6 +53,12 @@ impl Worker {
             self.life.stage = Stage::Ending;
             return;
         }
+        if self.life.kills_pod {
+            self.kill_pod();
+            if self.life.kills_pod {
+                return;
+            }
+        }
         let now = self.parts.now();
         let probed = |id: &str| {
             let results = self.parts.probes.results(id);
@@ -281,7 +287,7 @@ impl Worker {
     fn kill_pod(&mut self) {
         if self.under_way.advance.is_none() {
             let grace = grace(&self.view.pod, None, None);
-            self.stop_all(grace);
+            self.life.kills_pod = self.stop_all(grace);
         }
     }
 

@@ -113,6 +113,8 @@ pub(super) struct Life {
     pub rejected: Option<Value>,
     /// There is no network for it, and that was said.
     pub lacks_network: bool,
+    /// All of it is being stopped, and nothing starts before that is done.
+    pub kills_pod: bool,
     pub is_torn_down: bool,
     pub is_deleted: bool,
     /// Volumes are to be looked at.
@@ -144,6 +146,7 @@ impl Life {
             is_admitted: false,
             rejected: None,
             lacks_network: false,
+            kills_pod: false,
             is_torn_down: false,
             is_deleted: false,
             is_to_set_up: true,
