@@ -89,7 +89,7 @@ impl Advance {
                     let failed = self.resize(id, name).await.err();
                     done.resized.push((id.clone(), name.clone(), failed));
                 }
-                Action::KillPod | Action::Kill(_) | Action::Hold { .. } => {}
+                Action::KillPod { .. } | Action::Kill(_) | Action::Hold { .. } => {}
             }
         }
         done

@@ -190,6 +190,7 @@ impl Worker {
             is_ending: self.life.stage != Stage::Live,
             is_over,
             restart_all: self.restarts_all(),
+            restarting: &self.life.restarting,
             evicted: self.life.evicted.as_ref(),
             resize: &self.life.resources.conditions(),
             resources: self.life.resources.actual(),
@@ -232,7 +233,10 @@ impl Worker {
         let mut steps = Vec::new();
         for action in actions {
             match action {
-                Action::KillPod => return self.kill_pod(),
+                Action::KillPod { again } => {
+                    self.life.restarting.extend(again);
+                    return self.kill_pod();
+                }
                 Action::Kill(kill) => self.kill(kill),
                 Action::Hold { name, delay, until } => self.hold(&name, delay, until),
                 Action::Resize { ref name, .. } => match self.held(name, now) {

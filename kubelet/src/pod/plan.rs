@@ -59,8 +59,11 @@ pub struct Kill {
 /// One step; steps are taken in order, and kills at once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Stop all containers and the sandboxes; the only step then.
-    KillPod,
+    /// Stop all containers and the sandboxes; the only step then. Those of `again` (name, id) are to run on in another
+    /// sandbox, however they end.
+    KillPod {
+        again: Vec<(String, String)>,
+    },
     /// A sandbox, in place of another or the first. What init containers left is removed.
     Sandbox {
         attempt: u32,
@@ -122,7 +125,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
 
 /// The step that ends what is there; none when nothing is.
 fn kill_pod(seen: &Observed) -> Vec<Action> {
-    if seen.is_alive() { vec![Action::KillPod] } else { Vec::new() }
+    if seen.is_alive() { vec![Action::KillPod { again: Vec::new() }] } else { Vec::new() }
 }
 
 pub fn start(list: List, container: &Value) -> Action {
@@ -157,16 +160,21 @@ fn with_new_sandbox(
     let has_succeeded = |container: &Value| {
         seen.latest(name_of(container)).is_some_and(|c| has_exited(c) && c.exit_code == 0)
     };
-    let is_left = |container: &&Value| !(spec::runs_once(pod, container) && has_succeeded(container));
+    let is_left = |container: &&Value| {
+        known.restarting.contains_key(name_of(container))
+            || !(spec::runs_once(pod, container) && has_succeeded(container))
+    };
     let left: Vec<&Value> = List::Main.of(pod).iter().filter(is_left).collect();
     if left.is_empty() && any_main_created(pod, seen) {
         return kill_pod(seen);
     }
-    let mut actions = kill_pod(seen);
-    if !actions.is_empty() {
-        return actions;
+    if seen.is_alive() {
+        let running = left.iter().filter_map(|container| seen.latest(name_of(container)));
+        let running = running.filter(|container| is_running(container));
+        let again = running.map(|c| (container_name(c).to_owned(), c.id.clone())).collect();
+        return vec![Action::KillPod { again }];
     }
-    actions.push(Action::Sandbox { attempt, replaces });
+    let mut actions = vec![Action::Sandbox { attempt, replaces }];
     match List::Init.of(pod).first() {
         Some(first) => actions.push(start(List::Init, first)),
         None => actions.extend(left.into_iter().map(|container| start(List::Main, container))),

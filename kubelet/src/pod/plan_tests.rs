@@ -30,7 +30,8 @@ fn told(pod: &Value, seen: &Observed, probed: &dyn Fn(&str) -> Probed, restart_a
 
 fn word(action: Action) -> String {
     match action {
-        Action::KillPod => "kill all".to_owned(),
+        Action::KillPod { again } if again.is_empty() => "kill all".to_owned(),
+        Action::KillPod { again } => format!("kill all, again {}", again[0].0),
         Action::Sandbox { attempt, .. } => format!("sandbox{attempt}"),
         Action::Kill(kill) => format!("kill {}", kill.id),
         Action::Reset { id, .. } => format!("reset {id}"),
@@ -104,7 +105,7 @@ fn a_sandbox_that_is_dead_or_has_no_address_is_replaced_after_all_in_it_ended() 
     let pod = pod("Always", &["a"]);
     let mut old = seen(&[("a", RUNNING)]);
     old.sandboxes = vec![sandbox(0, false)];
-    assert_eq!(steps(&pod, &old), ["kill all"]);
+    assert_eq!(steps(&pod, &old), ["kill all, again a"]);
     let mut old = exited(seen(&[]), "a", 137);
     old.sandboxes = vec![sandbox(0, false)];
     assert_eq!(steps(&pod, &old), ["sandbox1", "start a"]);
@@ -114,6 +115,25 @@ fn a_sandbox_that_is_dead_or_has_no_address_is_replaced_after_all_in_it_ended() 
     let mut two = seen(&[]);
     two.sandboxes = vec![sandbox(1, true), sandbox(0, true)];
     assert_eq!(steps(&pod, &two), ["kill all"]);
+}
+
+#[test]
+fn what_ran_when_the_sandbox_died_starts_again_however_it_ended() {
+    let pod = pod("OnFailure", &["a"]);
+    let mut stopped = exited(seen(&[]), "a", 0);
+    stopped.sandboxes = vec![sandbox(0, false)];
+    assert!(steps(&pod, &stopped).is_empty());
+    let known = Known {
+        now: Time::from_secs(NOW),
+        back_off: &BackOff::default(),
+        probed: &|_| Probed::default(),
+        restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
+        restart_all: false,
+        buried: &HashSet::new(),
+        resized: &|_, _| None,
+    };
+    let actions: Vec<String> = plan(&pod, &stopped, &known).into_iter().map(word).collect();
+    assert_eq!(actions, ["sandbox1", "start a"]);
 }
 
 #[test]

@@ -44,7 +44,21 @@ fn status(facts: &Facts<'_>, list: List, container: &Value, old: Option<&Value>)
         infer_done(facts, container, &mut status);
     }
     wait(facts, list, container, &mut status);
+    if facts.is_restarting(name_of(container)) {
+        wait_for_restart(facts, container, &mut status);
+    }
     status
+}
+
+/// An end that the API would take for the last one is not said of a container that is to start again.
+fn wait_for_restart(facts: &Facts<'_>, container: &Value, status: &mut Value) {
+    let code = status.i64_at(&["state", "terminated", "exitCode"]).and_then(|code| i32::try_from(code).ok());
+    if code.is_some_and(|code| !spec::restarts(facts.pod, container, code)) {
+        let end = status.get("state").cloned().unwrap_or_else(Value::map);
+        status.set(&["lastState"], end);
+        let waits = waiting(facts, container);
+        status.set(&["state"], waits.get("state").cloned().unwrap_or_else(Value::map));
+    }
 }
 
 /// Of a container that containerd does not have.
@@ -201,7 +215,7 @@ fn wait(facts: &Facts<'_>, list: List, container: &Value, status: &mut Value) {
     let Some(why) = facts.waiting.get(name) else { return };
     let seen = facts.seen.latest(name);
     let is_done = list == List::Init && seen.is_some_and(|seen| has_exited(seen) && seen.exit_code == 0);
-    if is_done || !should_run(facts.pod, container, facts.seen) {
+    if is_done || !(facts.is_restarting(name) || should_run(facts.pod, container, facts.seen)) {
         return;
     }
     if status.at(&["state", "terminated"]).is_some_and(|state| !state.is_null()) {

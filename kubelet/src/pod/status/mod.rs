@@ -42,6 +42,8 @@ pub struct Facts<'a> {
     pub is_over: bool,
     /// All containers are being started anew.
     pub restart_all: bool,
+    /// Killed in order to be started again: name → id.
+    pub restarting: &'a HashMap<String, String>,
     /// Why the node ended the pod.
     pub evicted: Option<&'a Wait>,
     /// Conditions about the change of resources.
@@ -51,6 +53,14 @@ pub struct Facts<'a> {
     pub host_ips: &'a [IpAddr],
     pub is_static: bool,
     pub now: Time,
+}
+
+impl Facts<'_> {
+    /// Whether a container only stopped in order to start again, however it ended.
+    fn is_restarting(&self, name: &str) -> bool {
+        let killed = self.restarting.get(name).filter(|_| !self.is_ending);
+        killed.is_some_and(|id| self.seen.latest(name).is_none_or(|newest| newest.id == *id))
+    }
 }
 
 /// The whole status as the kubelet sees it. What others wrote is added by `merged`.

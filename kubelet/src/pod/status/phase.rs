@@ -48,13 +48,13 @@ fn told<'a>(status: &'a Value, list: List, name: &str) -> Told<'a> {
 /// The phase that follows from the containers in `status`.
 pub fn phase(facts: &Facts<'_>, status: &Value) -> &'static str {
     let pod = facts.pod;
-    let Some(pending_init) = pending_init_containers(pod, status) else { return "Failed" };
+    let Some(pending_init) = pending_init_containers(facts, status) else { return "Failed" };
     let mut count = Count::default();
     for container in spec::sidecars(pod) {
         count.sidecar(&told(status, List::Init, name_of(container)));
     }
     for container in List::Main.of(pod) {
-        count.main(pod, container, &told(status, List::Main, name_of(container)));
+        count.main(facts, container, &told(status, List::Main, name_of(container)));
     }
     let has_run = List::Main.of(pod).iter().any(|c| facts.seen.is_active(name_of(c)));
     if pending_init > 0 || count.starting > 0 && !has_run || count.waiting > 0 {
@@ -64,12 +64,12 @@ pub fn phase(facts: &Facts<'_>, status: &Value) -> &'static str {
 }
 
 /// How many init containers have yet to run; nothing when one failed for good.
-fn pending_init_containers(pod: &Value, status: &Value) -> Option<usize> {
-    let mut pending = 0;
+fn pending_init_containers(facts: &Facts<'_>, status: &Value) -> Option<usize> {
+    let (pod, mut pending) = (facts.pod, 0);
     for container in List::Init.of(pod).iter().filter(|container| !is_sidecar(container)) {
         match told(status, List::Init, name_of(container)) {
             Told::Ended(end) | Told::Again(end) => {
-                if code(end) != 0 && !is_restartable(pod, container, end) {
+                if code(end) != 0 && !is_restartable(facts, container, end) {
                     return None;
                 }
             }
@@ -83,8 +83,10 @@ fn code(end: &Value) -> i32 {
     end.i64_at(&["exitCode"]).and_then(|code| i32::try_from(code).ok()).unwrap_or_default()
 }
 
-fn is_restartable(pod: &Value, container: &Value, end: &Value) -> bool {
-    spec::restarts(pod, container, code(end)) || end.str_at(&["reason"]) == super::containers::RESTARTING_ALL
+fn is_restartable(facts: &Facts<'_>, container: &Value, end: &Value) -> bool {
+    spec::restarts(facts.pod, container, code(end))
+        || facts.is_restarting(name_of(container))
+        || end.str_at(&["reason"]) == super::containers::RESTARTING_ALL
 }
 
 impl Count {
@@ -103,12 +105,12 @@ impl Count {
         }
     }
 
-    fn main(&mut self, pod: &Value, container: &Value, told: &Told<'_>) {
+    fn main(&mut self, facts: &Facts<'_>, container: &Value, told: &Told<'_>) {
         match told {
             Told::Running { .. } => self.running += 1,
             Told::Ended(end) | Told::Again(end) => {
                 self.stopped += 1;
-                self.for_good += usize::from(!is_restartable(pod, container, end));
+                self.for_good += usize::from(!is_restartable(facts, container, end));
                 self.succeeded += usize::from(matches!(told, Told::Ended(_)) && code(end) == 0);
             }
             Told::Waits => self.waiting += 1,

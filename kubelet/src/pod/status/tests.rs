@@ -10,13 +10,22 @@ struct Case {
     seen: Observed,
     waiting: HashMap<String, Wait>,
     is_over: bool,
+    restarting: HashMap<String, String>,
     evicted: Option<Wait>,
 }
 
 impl Case {
     fn new(pod: Value, seen: Observed) -> Self {
         let old = Value::map();
-        Case { pod, old, seen, waiting: HashMap::new(), is_over: false, evicted: None }
+        Case {
+            pod,
+            old,
+            seen,
+            waiting: HashMap::new(),
+            is_over: false,
+            restarting: HashMap::new(),
+            evicted: None,
+        }
     }
 
     fn status(&self) -> Value {
@@ -41,6 +50,7 @@ impl Case {
             is_ending: self.is_over,
             is_over: self.is_over,
             restart_all: restarts_all(&self.pod, &self.seen, &self.old),
+            restarting: &self.restarting,
             evicted: self.evicted.as_ref(),
             resize: &[],
             resources: &HashMap::new(),
@@ -124,6 +134,30 @@ fn phases_follow_the_containers() {
     assert_eq!(over.phase(), "Succeeded");
     over.seen = exited(seen(&[]), "a", 137);
     assert_eq!(over.phase(), "Failed");
+}
+
+#[test]
+fn a_container_that_was_killed_to_start_again_waits_for_that_whatever_the_policy_says() {
+    for (policy, code) in [("Never", 137), ("Never", 0), ("OnFailure", 0)] {
+        let mut case = Case::new(pod(policy, &["a"]), seen(&[("a", RUNNING)]));
+        case.old = case.status();
+        case.seen = exited(seen(&[]), "a", code);
+        case.restarting.insert("a".to_owned(), "a0".to_owned());
+        let status = case.status();
+        let container = &status.list_at(&["containerStatuses"])[0];
+        assert_eq!(status.str_at(&["phase"]), "Running", "{policy} {code}");
+        assert_eq!(container.str_at(&["state", "waiting", "reason"]), "ContainerCreating");
+        assert_eq!(container.i64_at(&["lastState", "terminated", "exitCode"]), Some(i64::from(code)));
+        case.waiting.insert("a".to_owned(), Wait::new("ErrImagePull", "no"));
+        let status = case.status();
+        let container = &status.list_at(&["containerStatuses"])[0];
+        assert_eq!(container.str_at(&["state", "waiting", "reason"]), "ErrImagePull");
+        assert_eq!(status.str_at(&["phase"]), "Running");
+        // The next one's end counts again.
+        case.waiting.clear();
+        case.seen = exited(case.seen, "a", code);
+        assert_ne!(case.phase(), "Running");
+    }
 }
 
 #[test]
