@@ -4,7 +4,7 @@
 use crate::reconcile::{self, Outcome, unless_gone};
 use crate::{Context, owner, pods, resources};
 use api::Value;
-use client::{Client, Informer, Resource, WorkQueue, key_of};
+use client::{Client, Error, Informer, Resource, WorkQueue, key_of};
 use std::sync::Arc;
 
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
@@ -17,7 +17,8 @@ pub fn start_claims(context: &Context<'_>) {
     claims.on_change(reconcile::enqueue(&queue));
     let changed = queue.clone();
     pods.on_change(Arc::new(move |old, new| {
-        if let Some(pod) = new.or(old).filter(|pod| new.is_none() || pods::is_finished(pod)) {
+        let gone = old.filter(|old| new.is_none_or(|new| owner::uid(new) != owner::uid(old)));
+        for pod in gone.into_iter().chain(new.filter(|pod| lets_go(pod))) {
             for claim in pods::claims_of(pod) {
                 changed.add(format!("{}/{claim}", pod.str_at(&["metadata", "namespace"])));
             }
@@ -29,11 +30,22 @@ pub fn start_claims(context: &Context<'_>) {
         let (client, claims, pods) = (client.clone(), claims.clone(), pods.clone());
         async move {
             let Some(claim) = claims.cache().get(&key) else { return Ok(()) };
-            let all = pods.cache().list(reconcile::split(&key).0);
-            let in_use = all.iter().any(|pod| uses(pod, claim.str_at(&["metadata", "name"])));
-            release(&client, &resources::persistent_volume_claims(), &claim, CLAIM_FINALIZER, in_use).await
+            if !waits(&claim, CLAIM_FINALIZER) || is_in_use(&client, &pods, &claim).await? {
+                return Ok(());
+            }
+            release(&client, &resources::persistent_volume_claims(), &claim, CLAIM_FINALIZER).await
         }
     });
+}
+
+/// Whether a pod uses the claim; the server is asked before it counts as free, as the copy may lag.
+async fn is_in_use(client: &Client, pods: &Informer, claim: &Value) -> Result<bool, Error> {
+    let namespace = claim.str_at(&["metadata", "namespace"]);
+    if pods.cache().list(namespace).iter().any(|pod| uses(pod, claim)) {
+        return Ok(true);
+    }
+    let live = client.list(&resources::pods(), namespace, "").await?;
+    Ok(live.list_at(&["items"]).iter().any(|pod| uses(pod, claim)))
 }
 
 pub fn start_volumes(context: &Context<'_>) {
@@ -46,31 +58,49 @@ pub fn start_volumes(context: &Context<'_>) {
         let (client, volumes) = (client.clone(), volumes.clone());
         async move {
             let Some(volume) = volumes.cache().get(&key) else { return Ok(()) };
-            let in_use = volume.str_at(&["status", "phase"]) == "Bound";
-            release(&client, &resources::persistent_volumes(), &volume, VOLUME_FINALIZER, in_use).await
+            if !waits(&volume, VOLUME_FINALIZER) || volume.str_at(&["status", "phase"]) == "Bound" {
+                return Ok(());
+            }
+            release(&client, &resources::persistent_volumes(), &volume, VOLUME_FINALIZER).await
         }
     });
 }
 
-/// A pod holds a claim from when it has a node until it is finished.
-fn uses(pod: &Value, claim: &str) -> bool {
-    let scheduled = !pod.str_at(&["spec", "nodeName"]).is_empty();
-    scheduled && !pods::is_finished(pod) && pods::claims_of(pod).iter().any(|name| name == claim)
+/// A pod that may have let go of a claim, or never had it.
+fn lets_go(pod: &Value) -> bool {
+    pods::is_finished(pod) || is_shut_down(pod) || pod.str_at(&["spec", "nodeName"]).is_empty()
 }
 
-/// Takes the finalizer off an object that leaves and is not in use. Those that were made without it are left so.
-async fn release(
-    client: &Client,
-    resource: &Resource,
-    object: &Value,
-    finalizer: &str,
-    in_use: bool,
-) -> Outcome {
-    let mut finalizers = object.list_at(&["metadata", "finalizers"]).to_vec();
-    let held = finalizers.iter().any(|f| f.as_str() == Some(finalizer));
-    if !held || in_use || !owner::is_leaving(object) {
-        return Ok(());
+/// The kubelet is done with the pod, or somebody forced it away: only finalizers keep it.
+fn is_shut_down(pod: &Value) -> bool {
+    owner::is_leaving(pod) && pod.i64_at(&["metadata", "deletionGracePeriodSeconds"]) == Some(0)
+}
+
+/// A pod holds a claim from when it has a node for as long as it is there, finished or not: it may still have the
+/// volume mounted. A claim that was made for the pod only until the pod is shut down, lest each waits for the other.
+fn uses(pod: &Value, claim: &Value) -> bool {
+    if pod.str_at(&["spec", "nodeName"]).is_empty() {
+        return false;
     }
+    let name = claim.str_at(&["metadata", "name"]);
+    pod.list_at(&["spec", "volumes"]).iter().any(|volume| {
+        volume.str_at(&["persistentVolumeClaim", "claimName"]) == name
+            || (volume.get("ephemeral").is_some()
+                && !is_shut_down(pod)
+                && pods::ephemeral_claim(pod, volume) == name
+                && owner::controller_uid(claim) == owner::uid(pod))
+    })
+}
+
+/// An object that leaves and has the finalizer. Those that were made without it are left so.
+fn waits(object: &Value, finalizer: &str) -> bool {
+    let held = object.list_at(&["metadata", "finalizers"]);
+    owner::is_leaving(object) && held.iter().any(|f| f.as_str() == Some(finalizer))
+}
+
+/// Takes the finalizer off.
+async fn release(client: &Client, resource: &Resource, object: &Value, finalizer: &str) -> Outcome {
+    let mut finalizers = object.list_at(&["metadata", "finalizers"]).to_vec();
     finalizers.retain(|f| f.as_str() != Some(finalizer));
     let mut wanted = object.clone();
     wanted.set(&["metadata", "finalizers"], Value::List(finalizers));
@@ -84,14 +114,32 @@ mod tests {
     use super::*;
     use api::tree;
 
+    fn claim(name: &str, owner: &str) -> Value {
+        tree!({"metadata": {"name": name, "ownerReferences": [{"uid": owner, "controller": true}]}})
+    }
+
     #[test]
-    fn a_claim_is_in_use_while_a_scheduled_pod_is_not_finished() {
+    fn a_claim_is_in_use_while_a_scheduled_pod_is_there_even_a_finished_one() {
         let mut pod = tree!({"metadata": {"name": "p"}, "spec": {"volumes": [
-            {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}, {"name": "e", "ephemeral": {}}]}});
-        assert!(!uses(&pod, "data"));
+            {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        assert!(!uses(&pod, &claim("data", "")) && lets_go(&pod));
         pod.set(&["spec", "nodeName"], "n");
-        assert!(uses(&pod, "data") && uses(&pod, "p-e") && !uses(&pod, "other"));
-        pod.set(&["status", "phase"], "Failed");
-        assert!(!uses(&pod, "data"));
+        assert!(uses(&pod, &claim("data", "")) && !uses(&pod, &claim("other", "")) && !lets_go(&pod));
+        for phase in ["Succeeded", "Failed"] {
+            pod.set(&["status", "phase"], phase);
+            assert!(uses(&pod, &claim("data", "")), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_claim_made_for_a_pod_is_free_once_that_pod_is_shut_down() {
+        let mut pod = tree!({"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": "n", "volumes": [
+            {"name": "e", "ephemeral": {}}, {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        assert!(uses(&pod, &claim("p-e", "u")) && !uses(&pod, &claim("p-e", "another")));
+        pod.set(&["metadata", "deletionTimestamp"], "2026-01-01T00:00:00Z");
+        pod.set(&["metadata", "deletionGracePeriodSeconds"], 30);
+        assert!(uses(&pod, &claim("p-e", "u")) && !lets_go(&pod));
+        pod.set(&["metadata", "deletionGracePeriodSeconds"], 0);
+        assert!(!uses(&pod, &claim("p-e", "u")) && uses(&pod, &claim("data", "")) && lets_go(&pod));
     }
 }
