@@ -13,7 +13,7 @@ use crate::pods::{self, Pods, Source, Start};
 use crate::probes::Probes;
 use crate::runtime::events::{self, Happened};
 use crate::volumes::Volumes;
-use crate::{Runtime, Settings, resources};
+use crate::{Runtime, Settings, resources, root};
 use client::{Client, Informer, Recorder, trim_managed_fields};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +34,10 @@ pub struct Kubelet {
 ///
 /// # Errors
 /// When a folder cannot be made, or the machine cannot be read.
-pub async fn start(settings: Settings, client: Client) -> std::io::Result<Kubelet> {
+pub async fn start(mut settings: Settings, client: Client) -> std::io::Result<Kubelet> {
+    settings.root = root::make(&settings.root)?;
+    settings.log_root = std::path::absolute(&settings.log_root)?;
     let settings = Arc::new(settings);
-    std::fs::create_dir_all(settings.root.join("pods"))?;
     let runtime = Runtime::new(&settings.containerd);
     crate::streams::sweep(&runtime, &crate::streams::folder(&settings.root));
     let (pods, starts) = Pods::new();

@@ -23,6 +23,7 @@ mod node;
 mod pod;
 mod pods;
 mod resources;
+mod root;
 mod runtime;
 pub mod sandbox;
 pub mod server;

@@ -96,10 +96,8 @@ pub fn read(root: &Path, path: &str) -> io::Result<String> {
 /// When something is left that cannot be removed.
 pub fn clean(pod_dir: &Path) -> io::Result<()> {
     let folder = pod_dir.join(FOLDER);
-    for path in crate::volumes::mounts_under(&folder)? {
-        unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
-    }
-    match fs::remove_dir_all(&folder) {
+    crate::volumes::unmount_under(&folder)?;
+    match crate::volumes::remove_tree(&folder) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
         _ => Ok(()),
     }

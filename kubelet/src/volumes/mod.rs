@@ -15,12 +15,14 @@ mod objects;
 mod ownership;
 mod payload;
 mod plan;
+mod removal;
 mod tokens;
 mod trust_bundles;
 mod usage;
 
-pub use mounted::{is_mounted, mounts_under, unmount_under};
+pub use mounted::{is_mounted, unmount_under};
 pub use objects::{Kind, Missing, Objects, texts};
+pub use removal::remove_tree;
 
 use crate::Settings;
 use crate::container::{clean_sub_paths, fields::NodeObject, pod_dir};
@@ -296,7 +298,7 @@ fn remove(dir: &Path) -> io::Result<()> {
     }
     clean_sub_paths(dir)?;
     unmount_under(dir)?;
-    fs::remove_dir_all(dir)
+    remove_tree(dir)
 }
 
 /// Sets the permission bits of a file or folder.

@@ -12,7 +12,7 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 ///
 /// # Errors
 /// When the kernel does not tell.
-pub fn mounts_under(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn mounts_under(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let text = std::fs::read(MOUNTS)?;
     let mut found: Vec<PathBuf> =
         text.split(|b| *b == b'\n').filter_map(place).filter(|p| p.starts_with(folder)).collect();
