@@ -3,6 +3,7 @@
 
 use super::Wait;
 use super::spec;
+use crate::pods::Pods;
 use api::node_selection::{NodeTerm, Taint, Toleration, node_selector};
 use api::resources::{self, Amounts, amounts, is_sidecar};
 use api::{Map, Value};
@@ -17,14 +18,15 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Takes a pod, if the node has what it asks for.
+    /// Takes a pod, if the node has what it asks for. Of others those count that `pods` still has.
     ///
     /// # Errors
     /// Why it does not.
-    pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool) -> Result<(), Wait> {
+    pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool, pods: &Pods) -> Result<(), Wait> {
         let mut taken = self.by_uid.lock();
-        let others: Vec<&Value> =
-            taken.values().filter(|other| spec::uid(other) != spec::uid(pod)).map(|other| &**other).collect();
+        let counts =
+            |other: &&Value| spec::uid(other) != spec::uid(pod) && pods.by_uid(spec::uid(other)).is_some();
+        let others: Vec<&Value> = taken.values().map(|other| &**other).filter(counts).collect();
         check(pod, node, &others, is_static)?;
         taken.insert(spec::uid(pod).to_owned(), pod.clone());
         Ok(())
@@ -145,6 +147,7 @@ fn has_port_conflict(pod: &Value, others: &[&Value]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pods::Source;
     use api::tree;
 
     fn node() -> Value {
@@ -163,50 +166,73 @@ mod tests {
         tree!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "example.com/x": "1"}}}]})
     }
 
-    fn refusal(admitted: &Admitted, pod: &Arc<Value>, node: &Value) -> String {
-        let why = admitted.admit(pod, node, false).unwrap_err();
-        format!("{}: {}", why.reason, why.message)
+    /// A node that has these pods.
+    #[derive(Default)]
+    struct Machine {
+        admitted: Admitted,
+        pods: Pods,
+    }
+
+    impl Machine {
+        fn admit(&self, pod: &Arc<Value>, node: &Value) -> Result<(), Wait> {
+            self.pods.put(Source::Api, pod.clone());
+            self.admitted.admit(pod, node, false, &self.pods)
+        }
+
+        fn refusal(&self, pod: &Arc<Value>, node: &Value) -> String {
+            let why = self.admit(pod, node).unwrap_err();
+            format!("{}: {}", why.reason, why.message)
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_deleted_by_force_makes_room_at_once() {
+        let (machine, node) = (Machine::default(), node());
+        machine.admit(&pod("a", asks("2")), &node).unwrap();
+        assert!(machine.refusal(&pod("b", asks("2")), &node).starts_with("OutOfcpu"));
+        machine.pods.remove("a");
+        machine.admit(&pod("b", asks("2")), &node).unwrap();
     }
 
     #[test]
     fn pods_are_taken_while_there_is_room() {
-        let (admitted, node) = (Admitted::default(), node());
-        admitted.admit(&pod("a", asks("1500m")), &node, false).unwrap();
-        let told = refusal(&admitted, &pod("b", asks("1")), &node);
+        let (machine, node) = (Machine::default(), node());
+        machine.admit(&pod("a", asks("1500m")), &node).unwrap();
+        let told = machine.refusal(&pod("b", asks("1")), &node);
         let wanted =
             "OutOfcpu: Node didn't have enough resource: cpu, requested: 1000, used: 1500, capacity: 2000";
         assert_eq!(told, wanted);
         // Again the same pod: it does not stand in its own way.
-        admitted.admit(&pod("a", asks("1500m")), &node, false).unwrap();
-        admitted.admit(&pod("b", asks("500m")), &node, false).unwrap();
-        let told = refusal(&admitted, &pod("c", asks("0")), &node);
+        machine.admit(&pod("a", asks("1500m")), &node).unwrap();
+        machine.admit(&pod("b", asks("500m")), &node).unwrap();
+        let told = machine.refusal(&pod("c", asks("0")), &node);
         assert_eq!(
             told,
             "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2"
         );
-        admitted.release("a");
-        admitted.admit(&pod("c", asks("1")), &node, false).unwrap();
+        machine.admitted.release("a");
+        machine.admit(&pod("c", asks("1")), &node).unwrap();
     }
 
     #[test]
     fn labels_ports_taints_and_systems_are_looked_at() {
-        let (admitted, mut node) = (Admitted::default(), node());
-        let told = refusal(&admitted, &pod("a", tree!({"nodeSelector": {"disk": "hdd"}})), &node);
+        let (machine, mut node) = (Machine::default(), node());
+        let told = machine.refusal(&pod("a", tree!({"nodeSelector": {"disk": "hdd"}})), &node);
         let wanted =
             "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
         assert_eq!(told, wanted);
-        let told = refusal(&admitted, &pod("a", tree!({"os": {"name": "windows"}})), &node);
+        let told = machine.refusal(&pod("a", tree!({"os": {"name": "windows"}})), &node);
         assert!(told.starts_with("PodOSNotSupported: "), "{told}");
         let ports = |port: Value| tree!({"containers": [{"name": "c", "ports": [(port)]}]});
         let first = pod("a", ports(tree!({"hostPort": 80, "hostIP": "10.0.0.1"})));
-        admitted.admit(&first, &node, false).unwrap();
-        let told = refusal(&admitted, &pod("b", ports(tree!({"hostPort": 80}))), &node);
+        machine.admit(&first, &node).unwrap();
+        let told = machine.refusal(&pod("b", ports(tree!({"hostPort": 80}))), &node);
         assert!(told.starts_with("NodePorts: Predicate NodePorts failed: "), "{told}");
-        admitted.admit(&pod("b", ports(tree!({"hostPort": 80, "protocol": "UDP"}))), &node, false).unwrap();
-        admitted.release("b");
+        machine.admit(&pod("b", ports(tree!({"hostPort": 80, "protocol": "UDP"}))), &node).unwrap();
+        machine.admitted.release("b");
         node.set(&["spec", "taints"], tree!([{"key": "k", "effect": "NoExecute"}]));
-        let told = refusal(&admitted, &pod("c", tree!({})), &node);
+        let told = machine.refusal(&pod("c", tree!({})), &node);
         assert!(told.starts_with("TaintToleration: "), "{told}");
-        admitted.admit(&pod("c", tree!({})), &node, true).unwrap();
+        machine.admitted.admit(&pod("c", tree!({})), &node, true, &machine.pods).unwrap();
     }
 }

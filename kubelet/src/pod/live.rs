@@ -84,7 +84,7 @@ impl Worker {
             && let Some(node) = (self.parts.context.node)()
         {
             let is_static = self.view.source == Source::Folder;
-            match self.parts.admitted.admit(&wanted, &node, is_static) {
+            match self.parts.admitted.admit(&wanted, &node, is_static, &self.parts.pods) {
                 Ok(()) => {
                     let message = self.life.resources.allot(&wanted, now);
                     self.parts.say(&wanted, "Normal", "ResizeStarted", &message);
@@ -128,7 +128,7 @@ impl Worker {
         let is_static = self.view.source == Source::Folder;
         let admitted = match (self.parts.context.node)() {
             Some(node) if is_new => match self.parts.node.admit(&pod) {
-                Ok(()) => self.parts.admitted.admit(&pod, &node, is_static),
+                Ok(()) => self.parts.admitted.admit(&pod, &node, is_static, &self.parts.pods),
                 Err(message) => Err(Wait::new("Evicted", message)),
             },
             None if is_new && !is_static => {
