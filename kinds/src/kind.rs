@@ -40,7 +40,8 @@ pub enum Claim {
     Service,
 }
 
-/// A field's label, and how its value is read from the stored bytes; `None` where there is none.
+/// A field's label, and how its value is read from the stored bytes: empty where there is none, `None` when these bytes
+/// do not tell.
 pub type HotField = (&'static str, fn(&[u8]) -> Option<&str>);
 
 pub trait Kind: Send + Sync + 'static {

@@ -31,8 +31,8 @@ pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The text in a message within its envelope, where the numbers of the fields lead; the last where there are several.
-/// Nothing else is read.
+/// The text in a message within its envelope, where the numbers of the fields lead: the last where there are several,
+/// empty where there is none. `None` of what cannot be read so (JSON). Nothing else is read.
 pub fn text_at<'b>(bytes: &'b [u8], path: &[u32]) -> Option<&'b str> {
     let mut message = unwrap(bytes).ok()?.raw;
     for wanted in path {
@@ -43,7 +43,8 @@ pub fn text_at<'b>(bytes: &'b [u8], path: &[u32]) -> Option<&'b str> {
                 false => reader.skip(wire_type).ok()?,
             }
         }
-        message = found?;
+        let Some(found) = found else { return Some("") };
+        message = found;
     }
     std::str::from_utf8(message).ok()
 }

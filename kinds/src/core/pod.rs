@@ -264,6 +264,19 @@ mod tests {
     }
 
     #[test]
+    fn the_node_is_read_from_protobuf_and_json_does_not_tell() {
+        let (_, node) = Pod::new().hot_field().unwrap();
+        let kind = Pod::new();
+        let (schema, ty) = kind.schema("v1").unwrap();
+        let stored = |pod: &Value| proto::wrap("v1", "Pod", &proto::encode(schema, ty, pod));
+        let mut pod = minimal();
+        assert_eq!(node(&stored(&pod)), Some(""));
+        pod.set(&["spec", "nodeName"], "n");
+        assert_eq!(node(&stored(&pod)), Some("n"));
+        assert_eq!(node(b"{\"spec\":{\"nodeName\":\"n\"}}"), None);
+    }
+
+    #[test]
     fn unbound_pods_are_deleted_at_once() {
         let mut pod = minimal();
         assert_eq!(Pod::new().grace_secs(&pod, Some(30)), Some(0));

@@ -128,7 +128,7 @@ async fn a_watch_that_falls_behind_is_told_so() {
     assert!(matches!(watch.next_batch().await, Err(Error::Compacted { oldest: 2 })));
 }
 
-/// What a value is about: what stands before its first dash.
+/// What a value is about: what stands before its first dash; one without a dash does not tell.
 fn about(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()?.split_once('-').map(|(topic, _)| topic)
 }
@@ -165,6 +165,20 @@ async fn a_watch_of_a_topic_sees_what_is_or_was_about_it_and_nothing_else() {
     assert_eq!(revisions(&mut before), [first, changed, moved, gone]);
     assert_eq!(revisions(&mut after), [changed, moved, gone]);
     assert_eq!(after.progress(), gone);
+}
+
+#[tokio::test]
+async fn what_does_not_tell_what_it_is_about_is_shown_to_the_watches_of_all_topics() {
+    let f = Fixture::new();
+    let start = put_value(&f, "a/1", "x-1");
+    let (mut x, mut y) = (topic(&f, "x", start), topic(&f, "y", start));
+    let untold = put_value(&f, "a/2", "{}");
+    let told = put_value(&f, "a/2", "y-1");
+    put_value(&f, "a/3", "-1");
+    for watch in [&mut x, &mut y] {
+        let revisions: Vec<_> = watch.try_batch().unwrap().iter().map(|event| event.revision).collect();
+        assert_eq!(revisions, [untold, told]);
+    }
 }
 
 #[tokio::test]

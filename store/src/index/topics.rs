@@ -10,25 +10,31 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Tells what a value is about; `None` for nothing in particular. The same for all watches of a space.
+/// Tells what a value is about; nothing in particular is empty, and what cannot be told (`None`) may be anything. The
+/// same for all watches of a space.
 pub type About = fn(&[u8]) -> Option<&str>;
 
 /// What a watch is about, beside its scope.
 #[derive(Clone)]
 pub struct Topic {
-    /// As `about` gives it.
+    /// As `about` gives it, not empty.
     pub name: Arc<str>,
     /// See the type.
     pub about: About,
 }
 
 impl Topic {
-    /// Whether an event is about it, before or after. What cannot be read now may be.
+    /// Whether an event is about it, before or after. What cannot be told may be.
     pub(crate) fn concerns(&self, event: &Event) -> bool {
         let is_it =
-            |entry: &Arc<Entry>| entry.fault().is_some() || (self.about)(&entry.value) == Some(&*self.name);
+            |entry: &Arc<Entry>| subject(self.about, entry).is_none_or(|subject| *subject == *self.name);
         event.entry.as_ref().is_some_and(is_it) || event.prev.as_ref().is_some_and(is_it)
     }
+}
+
+/// What an entry is about; `None` of one that does not tell, or cannot be read now.
+fn subject(about: About, entry: &Entry) -> Option<&str> {
+    if entry.fault().is_some() { None } else { about(&entry.value) }
 }
 
 impl fmt::Debug for Topic {
@@ -84,13 +90,10 @@ impl Topics {
                 bells.push(watched.bell.clone());
             }
         };
-        if entries().any(|entry| entry.fault().is_some()) {
-            self.watched.values_mut().for_each(note);
-            return bells;
-        }
         for entry in entries() {
-            if let Some(watched) = about(&entry.value).and_then(|name| self.watched.get_mut(name)) {
-                note(watched);
+            match subject(about, entry) {
+                Some(name) => self.watched.get_mut(name).into_iter().for_each(&mut note),
+                None => self.watched.values_mut().for_each(&mut note),
             }
         }
         bells
