@@ -180,7 +180,11 @@ impl Worker {
         if let (Some(due), false) = (retry.due, retry.is_due()) {
             return self.look_at(due);
         }
+        if self.life.written.is_settled(&wanted, &carrier) {
+            return;
+        }
         self.under_way.post = true;
+        self.life.written = status::Written::asked(wanted);
         let client = self.parts.client.clone();
         self.jobs.spawn(async move {
             let meta = |field: &str| carrier.str_at(&["metadata", field]);
@@ -195,6 +199,7 @@ impl Worker {
         match result {
             Ok(pod) => {
                 self.life.post_retry.done();
+                self.life.written.answered(&pod);
                 self.parts.pods.renew(&pod);
             }
             Err(error) => {

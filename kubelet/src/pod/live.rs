@@ -200,11 +200,14 @@ impl Worker {
         })
     }
 
-    /// The pod with the status that it has in the API.
+    /// The pod with the status and the generation that it has in the API.
     fn said_of(&self, pod: &Arc<Value>) -> Arc<Value> {
         let Some(mirror) = &self.view.mirror else { return pod.clone() };
         let mut pod = Value::clone(pod);
         pod.set(&["status"], mirror.get("status").cloned().unwrap_or_default());
+        if let Some(generation) = mirror.i64_at(&["metadata", "generation"]) {
+            pod.set(&["metadata", "generation"], generation);
+        }
         Arc::new(pod)
     }
 

@@ -117,8 +117,9 @@ impl Resources {
     /// There is no room. Gives the message of the event `ResizeDeferred`, unless that is known.
     pub fn defer(&mut self, pod: &Value, why: &str, now: Time) -> Option<String> {
         let known = self.pending.take();
-        let is_news =
-            known.as_ref().is_none_or(|known| known.i64_at(&["observedGeneration"]) != Some(generation(pod)));
+        let is_news = known
+            .as_ref()
+            .is_none_or(|known| known.i64_at(&["observedGeneration"]).unwrap_or(0) != generation(pod));
         self.pending = Some(condition(PENDING, pod, "Deferred", why, known.as_ref(), now));
         is_news.then(|| message("Pod resize Deferred", pod, generation(pod), why))
     }
@@ -199,7 +200,11 @@ fn generation(pod: &Value) -> i64 {
 }
 
 fn condition(ty: &str, pod: &Value, reason: &str, message: &str, known: Option<&Value>, now: Time) -> Value {
-    let mut condition = tree!({"type": ty, "observedGeneration": (generation(pod)), "status": "True"});
+    let mut condition = tree!({"type": ty});
+    if let Some(generation) = pod.i64_at(&["metadata", "generation"]) {
+        condition.set(&["observedGeneration"], generation);
+    }
+    condition.set(&["status"], "True");
     condition.set(&["lastProbeTime"], now.rfc3339());
     let same = known.filter(|known| known.str_at(&["reason"]) == reason);
     let since = same.map(|known| known.str_at(&["lastTransitionTime"]).to_owned());
@@ -261,6 +266,11 @@ mod tests {
         assert_eq!(resources.apply(&big), small);
         assert!(resources.defer(&big, "no room", now).unwrap().starts_with("Pod resize Deferred: {"));
         assert_eq!(resources.defer(&big, "no room", now), None);
+        let mut without = Value::clone(&big);
+        without.unset(&["metadata", "generation"]);
+        resources.defer(&without, "no room", now);
+        assert_eq!(resources.conditions()[0].get("observedGeneration"), None);
+        assert_eq!(resources.defer(&without, "no room", now), None);
         assert_eq!(resources.conditions()[0].str_at(&["reason"]), "Deferred");
         let told = resources.allot(&big, now);
         let wanted = r#"Pod resize started: {"containers":[{"name":"a","resources":{"requests":{"cpu":"2"}}}],"generation":1}"#;

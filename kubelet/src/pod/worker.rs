@@ -7,6 +7,7 @@ use super::parts::{Parts, rpc_error};
 use super::plan::{self, Action};
 use super::resize::Resources;
 use super::retry::{LAST_RETRY, Retry};
+use super::status::Written;
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
 use crate::termination;
@@ -115,6 +116,8 @@ pub(super) struct Life {
     pub lacks_network: bool,
     /// All of it is being stopped, and nothing starts before that is done.
     pub kills_pod: bool,
+    /// The status that was sent last.
+    pub written: Written,
     pub is_torn_down: bool,
     pub is_deleted: bool,
     /// Volumes are to be looked at.
@@ -147,6 +150,7 @@ impl Life {
             rejected: None,
             lacks_network: false,
             kills_pod: false,
+            written: Written::default(),
             is_torn_down: false,
             is_deleted: false,
             is_to_set_up: true,

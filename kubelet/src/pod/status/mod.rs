@@ -9,7 +9,7 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
-pub use patch::patch;
+pub use patch::{Written, patch};
 
 use super::Observed;
 use super::spec::{self, LISTS, List, is_terminal};
