@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn a_manifest_is_read_with_defaults_and_its_faults_are_told() {
         let rules = PodRules::new().unwrap();
-        let text = b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]}\n";
+        let text =
+            b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]}\n";
         let pod = rules.read(text).unwrap();
         assert_eq!(pod.str_at(&["spec", "restartPolicy"]), "Always");
         assert_eq!(pod.list_at(&["spec", "containers"])[0].str_at(&["imagePullPolicy"]), "Always");
