@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// How long until a worker that broke off is replaced.
+/// How long until a worker that broke off is replaced, and until containerd is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A kubelet at work. It ends with the runtime; containers go on.
@@ -120,12 +120,24 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
     let (log_root, clock) = (parts.settings.log_root.clone(), parts.settings.clock.clone());
     tokio::spawn(logs::rotate(parts.runtime.clone(), log_root, logs::LIMITS, clock));
     tokio::spawn(listen(parts.clone(), garbage.clone()));
+    note_found(&parts).await;
     while let Some(start) = starts.recv().await {
         let (parts, garbage) = (parts.clone(), garbage.clone());
         tokio::spawn(async move {
             work(&parts.pods, start, |start| Worker::run(parts.clone(), start)).await;
             garbage.wake();
         });
+    }
+}
+
+/// Takes note of the pods that run already; before, no other can be taken.
+async fn note_found(parts: &Parts) {
+    loop {
+        match parts.runtime.find_pods().await {
+            Ok(found) => return parts.admitted.found(found.into_iter().map(|pod| pod.uid)),
+            Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -8,37 +8,60 @@ use api::node_selection::{NodeTerm, Taint, Toleration, node_selector};
 use api::resources::{self, Amounts, amounts, is_sidecar};
 use api::{Map, Value};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The pods that the node has taken and that still use it.
 #[derive(Default)]
 pub struct Admitted {
-    by_uid: Mutex<HashMap<String, Arc<Value>>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    by_uid: HashMap<String, Arc<Value>>,
+    /// Uids of those that a kubelet before this one took, until their workers have looked at them.
+    before: HashSet<String>,
+}
+
+impl Taken {
+    /// The pods beside this one that count: those that `pods` still has.
+    fn others(&self, pod: &Value, pods: &Pods) -> Vec<Arc<Value>> {
+        let known = self.by_uid.values().filter(|other| pods.by_uid(spec::uid(other)).is_some()).cloned();
+        let before = self.before.iter().filter(|uid| !self.by_uid.contains_key(*uid));
+        let before = before.filter_map(|uid| pods.by_uid(uid));
+        let before = before.filter(|other| !spec::is_terminal(other.str_at(&["status", "phase"])));
+        known.chain(before).filter(|other| spec::uid(other) != spec::uid(pod)).collect()
+    }
 }
 
 impl Admitted {
+    /// Of these pods something is here already.
+    pub fn found(&self, uids: impl Iterator<Item = String>) {
+        self.taken.lock().before.extend(uids);
+    }
+
     /// Takes a pod, if the node has what it asks for. Of others those count that `pods` still has.
     ///
     /// # Errors
     /// Why it does not.
     pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool, pods: &Pods) -> Result<(), Wait> {
-        let mut taken = self.by_uid.lock();
-        let counts =
-            |other: &&Value| spec::uid(other) != spec::uid(pod) && pods.by_uid(spec::uid(other)).is_some();
-        let others: Vec<&Value> = taken.values().map(|other| &**other).filter(counts).collect();
-        check(pod, node, &others, is_static)?;
-        taken.insert(spec::uid(pod).to_owned(), pod.clone());
+        let mut taken = self.taken.lock();
+        let others = taken.others(pod, pods);
+        check(pod, node, &others.iter().map(|other| &**other).collect::<Vec<_>>(), is_static)?;
+        taken.by_uid.insert(spec::uid(pod).to_owned(), pod.clone());
         Ok(())
     }
 
     /// Takes a pod as it is: it was taken before.
     pub fn keep(&self, pod: &Arc<Value>) {
-        self.by_uid.lock().insert(spec::uid(pod).to_owned(), pod.clone());
+        self.taken.lock().by_uid.insert(spec::uid(pod).to_owned(), pod.clone());
     }
 
     pub fn release(&self, uid: &str) {
-        self.by_uid.lock().remove(uid);
+        let mut taken = self.taken.lock();
+        taken.by_uid.remove(uid);
+        taken.before.remove(uid);
     }
 }
 
@@ -212,6 +235,21 @@ mod tests {
         );
         machine.admitted.release("a");
         machine.admit(&pod("c", asks("1")), &node).unwrap();
+    }
+
+    #[test]
+    fn what_was_here_before_a_kubelet_started_counts_until_it_is_over() {
+        let (machine, node) = (Machine::default(), node());
+        machine.admitted.found(["old", "done", "nobody's"].map(str::to_owned).into_iter());
+        let mut done = Value::clone(&pod("done", asks("1")));
+        done.set(&["status", "phase"], "Succeeded");
+        for known in [pod("old", asks("1500m")), Arc::new(done)] {
+            machine.pods.put(Source::Api, known);
+        }
+        let told = machine.refusal(&pod("new", asks("1")), &node);
+        assert!(told.contains("requested: 1000, used: 1500"), "{told}");
+        machine.admitted.release("old");
+        machine.admit(&pod("new", asks("1")), &node).unwrap();
     }
 
     #[test]
