@@ -318,15 +318,14 @@ impl Pods {
 
     pub(crate) fn set_observed(&self, uid: &str, observed: &Arc<Observed>) {
         let mut state = self.shared.write();
-        let containers = observed.containers.iter().map(|container| &container.id);
-        for id in containers.chain(observed.sandboxes.iter().map(|sandbox| &sandbox.id)) {
-            if !state.owners.contains_key(id) {
-                state.owners.insert(id.clone(), uid.to_owned());
-            }
+        let State { by_uid, owners, .. } = &mut *state;
+        let Some(entry) = by_uid.get_mut(uid) else { return };
+        let before = entry.observed.replace(observed.clone());
+        // What was never observed may be being made just now.
+        for id in before.iter().flat_map(|before| ids(before)) {
+            owners.remove(id);
         }
-        if let Some(entry) = state.by_uid.get_mut(uid) {
-            entry.observed = Some(observed.clone());
-        }
+        owners.extend(ids(observed).map(|id| (id.clone(), uid.to_owned())));
     }
 
     pub(crate) fn set_status(&self, uid: &str, status: &Arc<Value>) {
@@ -347,7 +346,36 @@ impl Pods {
     }
 }
 
+/// Of containers and sandboxes.
+fn ids(observed: &Observed) -> impl Iterator<Item = &String> {
+    let sandboxes = observed.sandboxes.iter().map(|sandbox| &sandbox.id);
+    observed.containers.iter().map(|container| &container.id).chain(sandboxes)
+}
+
 /// The resource version as a number; 0 of static pods.
 fn version(pod: &Value) -> u64 {
     pod.str_at(&["metadata", "resourceVersion"]).parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::fixture::{RUNNING, seen};
+    use api::tree;
+
+    #[test]
+    fn what_a_pod_no_longer_has_is_forgotten_and_what_is_being_made_is_not() {
+        let (pods, _starts) = Pods::new();
+        pods.put(Source::Api, Arc::new(tree!({"metadata": {"uid": "u"}})));
+        pods.set_owner("made", "u");
+        pods.set_observed("u", &Arc::new(seen(&[("a", RUNNING), ("b", RUNNING)])));
+        let known = |id: &str| pods.exited(id);
+        assert!(known("a0") && known("b0") && known("s0") && known("made"));
+        pods.set_observed("u", &Arc::new(seen(&[("b", RUNNING)])));
+        assert!(!known("a0") && known("b0") && known("s0") && known("made"));
+        pods.remove("u");
+        assert!(pods.finish("u") && !known("b0"));
+        pods.set_observed("u", &Arc::new(seen(&[("b", RUNNING)])));
+        assert!(!known("b0"), "nobody is there to be told");
+    }
 }
