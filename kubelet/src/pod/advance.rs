@@ -4,6 +4,7 @@
 use super::parts::{Parts, rpc_error};
 use super::plan::Action;
 use super::spec::{self, List, name_of};
+use super::stop::{LEAST_GRACE, grace_left};
 use super::{Observed, Wait, restart_count};
 use crate::container::{self, ContainerFacts, pod_dir};
 use crate::hooks::Hooked;
@@ -18,8 +19,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 const FAILED: &str = "Failed";
-/// The least time that a container gets to stop, in seconds.
-const LEAST_GRACE: u64 = 1;
 
 /// One advance.
 pub struct Advance {
@@ -321,7 +320,7 @@ impl Advance {
         let grace = pod.i64_at(&["spec", "terminationGracePeriodSeconds"]);
         let grace = grace.and_then(|grace| u64::try_from(grace).ok()).unwrap_or(LEAST_GRACE);
         let taken = parts.hooks.pre_stop(hooked, std::time::Duration::from_secs(grace)).await;
-        let grace = grace.saturating_sub(taken.as_secs()).max(LEAST_GRACE);
+        let grace = grace_left(grace, taken);
         if let Err(why) = parts.runtime.stop_container(id, grace).await {
             tracing::warn!(container = name, %why, "a container cannot be stopped");
         }

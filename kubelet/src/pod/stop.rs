@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Every container gets this long, in seconds.
-const LEAST_GRACE: u64 = 1;
+pub const LEAST_GRACE: u64 = 2;
 
 /// One container to stop.
 pub struct Stop {
@@ -48,8 +48,7 @@ impl Stop {
         }
         let left = || Duration::from_secs(self.grace).saturating_sub(start.elapsed());
         self.turn(left()).await;
-        let spent = start.elapsed().as_secs();
-        let grace = self.grace.saturating_sub(spent).max(LEAST_GRACE);
+        let grace = grace_left(self.grace, start.elapsed());
         self.parts.runtime.stop_container(&self.id, grace).await
     }
 
@@ -67,6 +66,11 @@ impl Stop {
         // Without an end of the others, the grace ends the wait.
         let _ = tokio::time::timeout(patience, running.wait_for(is_free)).await;
     }
+}
+
+/// What is left of a grace, in seconds.
+pub fn grace_left(grace: u64, spent: Duration) -> u64 {
+    grace.saturating_sub(spent.as_secs()).max(LEAST_GRACE)
 }
 
 /// The containers that stop before this one.
@@ -133,6 +137,13 @@ mod tests {
         assert_eq!(grace(&pod, Some(4), Some(20)), 4);
         pod.set(&["metadata", "deletionGracePeriodSeconds"], 0);
         assert_eq!(grace(&pod, Some(4), None), 1);
+    }
+
+    #[test]
+    fn a_container_gets_what_is_left_and_a_moment_at_least() {
+        assert_eq!(grace_left(30, Duration::from_millis(5900)), 25);
+        assert_eq!((grace_left(1, Duration::ZERO), grace_left(5, Duration::from_secs(9))), (2, 2));
+        assert_eq!(own_grace(&tree!({"spec": {}}), "c", Because::Other), 2);
     }
 
     #[test]
