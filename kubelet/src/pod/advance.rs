@@ -50,6 +50,26 @@ struct Place {
     config: cri::PodSandboxConfig,
 }
 
+/// While this lives, the hook after a container's start is under way.
+struct Hook {
+    inbox: UnboundedSender<Message>,
+    id: String,
+}
+
+impl Hook {
+    fn begin(inbox: &UnboundedSender<Message>, id: &str) -> Self {
+        // The worker that is told waits for this to end.
+        let _ = inbox.send(Message::Hooked(id.to_owned(), true));
+        Hook { inbox: inbox.clone(), id: id.to_owned() }
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        let _ = self.inbox.send(Message::Hooked(std::mem::take(&mut self.id), false));
+    }
+}
+
 impl Advance {
     pub async fn run(self) -> Advanced {
         let mut done = Advanced::default();
@@ -301,6 +321,7 @@ impl Advance {
         let started = parts.runtime.start_container(&id).await;
         self.tell(Message::Look);
         started.map_err(|status| failed("RunContainerError", &id, &status))?;
+        let _hook = container.at(&["lifecycle", "postStart"]).map(|_| Hook::begin(&self.inbox, &id));
         parts.say_of(pod, name, &id, "Normal", "Started", "Container started");
         if let Err(why) = logs::link(&parts.settings.log_root, pod, name, &id, attempt) {
             tracing::debug!(container = name, %why, "a log is not linked");

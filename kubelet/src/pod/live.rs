@@ -181,9 +181,10 @@ impl Worker {
         let said = self.carrier().and_then(|carrier| carrier.get("status").cloned()).unwrap_or_default();
         let mark = |status: &mut Value| self.parts.probes.mark(&pod, &said, status);
         status::generate(&Facts {
+        let told = if self.life.hooked.is_empty() { seen } else { Arc::new(seen.without(&self.life.hooked)) };
             pod: &self.said_of(&pod),
             old: &self.life.status,
-            seen: &seen,
+            seen: &told,
             messages: &self.life.messages,
             waiting: &self.life.waiting,
             mark: &mark,

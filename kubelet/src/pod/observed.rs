@@ -2,7 +2,7 @@
 
 use crate::cri;
 use crate::runtime::labels;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The sandboxes and containers of a pod as containerd last told, both newest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +39,13 @@ impl Observed {
 
     pub fn by_id(&self, id: &str) -> Option<&cri::ContainerStatus> {
         self.containers.iter().find(|c| c.id == id)
+    }
+
+    /// The same without these containers: by id.
+    pub fn without(&self, ids: &HashSet<String>) -> Observed {
+        let mut seen = self.clone();
+        seen.containers.retain(|container| !ids.contains(&container.id));
+        seen
     }
 
     /// Whether a container of this name was made in the newest sandbox.

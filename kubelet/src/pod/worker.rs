@@ -107,6 +107,8 @@ pub(super) struct Life {
     pub buried: HashSet<String>,
     /// What ended containers said: by id.
     pub messages: HashMap<String, String>,
+    /// Containers whose hook after the start is under way: not said to run before it is done. By id.
+    pub hooked: HashSet<String>,
     pub evicted: Option<Wait>,
     pub asked_grace: Option<u64>,
     pub grace: Option<u64>,
@@ -145,6 +147,7 @@ impl Life {
             messages: HashMap::new(),
             evicted: None,
             asked_grace: None,
+            hooked: HashSet::new(),
             grace: None,
             is_admitted: false,
             rejected: None,
@@ -342,6 +345,11 @@ impl Worker {
                 }
             }
         }
+            Message::Hooked(id, true) => drop(self.life.hooked.insert(id)),
+            Message::Hooked(id, false) => {
+                self.life.hooked.remove(&id);
+                self.is_stale = true;
+            }
     }
 
     fn finished(&mut self, done: Result<Done, tokio::task::JoinError>) {

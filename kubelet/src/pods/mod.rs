@@ -39,6 +39,8 @@ pub enum Message {
     Look,
     /// Why a container cannot be started, or that it could be.
     Waiting(String, Option<Wait>),
+    /// Whether the hook after the start of the container with this id is under way.
+    Hooked(String, bool),
     Evict(Wait, u64),
 }
 

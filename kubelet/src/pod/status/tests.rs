@@ -161,6 +161,18 @@ fn a_container_that_was_killed_to_start_again_waits_for_that_whatever_the_policy
 }
 
 #[test]
+fn a_container_whose_hook_is_under_way_is_not_said_to_run_yet() {
+    let hooked = std::collections::HashSet::from(["a0".to_owned()]);
+    let seen = exited(seen(&[("a", RUNNING)]), "b", 1);
+    let status = Case::new(pod("Always", &["a", "b"]), seen.without(&hooked)).status();
+    let containers = status.list_at(&["containerStatuses"]);
+    assert_eq!(containers[0].str_at(&["state", "waiting", "reason"]), "ContainerCreating");
+    assert!(!containers[0].bool_at(&["ready"]));
+    assert_eq!(containers[1].i64_at(&["state", "terminated", "exitCode"]), Some(1));
+    assert_eq!(status.str_at(&["phase"]), "Pending");
+}
+
+#[test]
 fn init_containers_keep_a_pod_pending_or_fail_it() {
     let one =
         |policy: &str, seen: Observed| Case::new(with_init(pod(policy, &["a"]), &["i", "s+"]), seen).phase();
