@@ -212,6 +212,7 @@ impl Advance {
                 self.tell(Message::Look);
                 Some(place)
             }
+            Err(_) if self.cancel.is_cancelled() => None,
             Err(why) => {
                 let message = format!("Failed to create pod sandbox: {why}");
                 parts.say(pod, "Warning", "FailedCreatePodSandBox", &message);
@@ -225,11 +226,13 @@ impl Advance {
         let config = sandbox::config(&parts.context, pod, attempt).map_err(|wait| wait.message)?;
         std::fs::create_dir_all(&config.log_directory).map_err(|why| why.to_string())?;
         let handler = sandbox::runtime_handler(&parts.context, pod).await.map_err(|wait| wait.message)?;
-        let mut made = parts.runtime.run_sandbox(config.clone(), handler.clone()).await;
+        let run = || self.unless_cancelled(parts.runtime.run_sandbox(config.clone(), handler.clone()));
+        let cancelled = || "context canceled".to_owned();
+        let mut made = run().await.ok_or_else(cancelled)?;
         if let Err(refusal) = &made
             && pause::provide_missed(&parts.runtime, refusal).await
         {
-            made = parts.runtime.run_sandbox(config.clone(), handler).await;
+            made = run().await.ok_or_else(cancelled)?;
         }
         let id = made.map_err(|status| rpc_error(&status))?;
         parts.pods.set_owner(&id, spec::uid(pod));
@@ -340,9 +343,13 @@ impl Advance {
         parts.say_of(pod, name, id, "Normal", "Killing", "FailedPostStartHook");
         let grace = pod.i64_at(&["spec", "terminationGracePeriodSeconds"]);
         let grace = grace.and_then(|grace| u64::try_from(grace).ok()).unwrap_or(LEAST_GRACE);
-        let taken = parts.hooks.pre_stop(hooked, std::time::Duration::from_secs(grace)).await;
-        let grace = grace_left(grace, taken);
-        if let Err(why) = parts.runtime.stop_container(id, grace).await {
+        let stop = async {
+            let taken = parts.hooks.pre_stop(hooked, std::time::Duration::from_secs(grace)).await;
+            let grace = grace_left(grace, taken);
+            parts.runtime.stop_container(id, grace).await
+        };
+        // When the pod ends meanwhile, its end stops the container.
+        if let Some(Err(why)) = self.unless_cancelled(stop).await {
             tracing::warn!(container = name, %why, "a container cannot be stopped");
         }
         Err(Wait::new("PostStartHookError", message))
