@@ -321,10 +321,10 @@ impl Advance {
         let id = made.map_err(|status| failed("CreateContainerError", "", &status))?;
         parts.pods.set_owner(&id, spec::uid(pod));
         parts.say_of(pod, name, &id, "Normal", "Created", "Container created");
+        let _hook = container.at(&["lifecycle", "postStart"]).map(|_| Hook::begin(&self.inbox, &id));
         let started = parts.runtime.start_container(&id).await;
         self.tell(Message::Look);
         started.map_err(|status| failed("RunContainerError", &id, &status))?;
-        let _hook = container.at(&["lifecycle", "postStart"]).map(|_| Hook::begin(&self.inbox, &id));
         parts.say_of(pod, name, &id, "Normal", "Started", "Container started");
         if let Err(why) = logs::link(&parts.settings.log_root, pod, name, &id, attempt) {
             tracing::debug!(container = name, %why, "a log is not linked");

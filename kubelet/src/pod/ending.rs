@@ -28,7 +28,7 @@ impl Worker {
         let status = self.status(false);
         self.say(status);
         self.parts.probes.ending(&self.uid);
-        if self.under_way.advance.is_some() || self.stop_all(grace) {
+        if self.is_blind || self.under_way.advance.is_some() || self.stop_all(grace) {
             return;
         }
         self.life.stage = Stage::Over;
@@ -127,7 +127,7 @@ impl Worker {
 
     /// Removes what containerd still has. True when there is nothing.
     fn remove(&mut self) -> bool {
-        let Some(seen) = self.seen.clone() else { return false };
+        let Some(seen) = self.seen.clone().filter(|_| !self.is_blind) else { return false };
         if seen.sandboxes.is_empty() && seen.containers.is_empty() {
             return !self.under_way.removal && self.jobs.is_empty();
         }

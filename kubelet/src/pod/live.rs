@@ -53,6 +53,9 @@ impl Worker {
             self.life.stage = Stage::Ending;
             return;
         }
+        if self.is_blind {
+            return;
+        }
         if self.life.kills_pod {
             self.kill_pod();
             if self.life.kills_pod {
@@ -178,10 +181,10 @@ impl Worker {
     pub(super) fn status(&mut self, is_over: bool) -> Value {
         let pod = self.view.pod.clone();
         let seen = self.seen.clone().unwrap_or_default();
+        let told = if self.life.hooked.is_empty() { seen } else { Arc::new(seen.without(&self.life.hooked)) };
         let said = self.carrier().and_then(|carrier| carrier.get("status").cloned()).unwrap_or_default();
         let mark = |status: &mut Value| self.parts.probes.mark(&pod, &said, status);
         status::generate(&Facts {
-        let told = if self.life.hooked.is_empty() { seen } else { Arc::new(seen.without(&self.life.hooked)) };
             pod: &self.said_of(&pod),
             old: &self.life.status,
             seen: &told,

@@ -80,6 +80,8 @@ pub struct Worker {
     pub(super) seen: Option<Arc<Observed>>,
     /// Containerd is to be asked.
     is_stale: bool,
+    /// Containerd did not answer: what was seen last decides nothing.
+    pub(super) is_blind: bool,
     /// Told to have ended; containerd may still say otherwise.
     exited: HashSet<String>,
     exited_backoff: Backoff,
@@ -105,10 +107,10 @@ pub(super) struct Life {
     pub restarting: HashMap<String, String>,
     /// Containers that were killed although containerd does not know what became of them: by id.
     pub buried: HashSet<String>,
-    /// What ended containers said: by id.
-    pub messages: HashMap<String, String>,
     /// Containers whose hook after the start is under way: not said to run before it is done. By id.
     pub hooked: HashSet<String>,
+    /// What ended containers said: by id.
+    pub messages: HashMap<String, String>,
     pub evicted: Option<Wait>,
     pub asked_grace: Option<u64>,
     pub grace: Option<u64>,
@@ -144,10 +146,10 @@ impl Life {
             resources: Resources::default(),
             restarting: HashMap::new(),
             buried: HashSet::new(),
+            hooked: HashSet::new(),
             messages: HashMap::new(),
             evicted: None,
             asked_grace: None,
-            hooked: HashSet::new(),
             grace: None,
             is_admitted: false,
             rejected: None,
@@ -183,6 +185,7 @@ impl Worker {
                 view,
                 seen: None,
                 is_stale: true,
+                is_blind: false,
                 exited: HashSet::new(),
                 exited_backoff: Backoff::new(SOON, LATE),
                 life: Life::new(status),
@@ -239,7 +242,8 @@ impl Worker {
                 self.parts.pods.set_observed(&self.uid, &seen);
                 let names = seen.running().map(|c| super::container_name(c).to_owned()).collect();
                 self.life.running.send_replace(names);
-                self.is_stale = false;
+                (self.is_stale, self.is_blind) = (false, false);
+                self.life.look_retry.done();
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
                 self.life.resources.see(&seen);
                 self.life.buried.retain(|id| seen.by_id(id).is_some());
@@ -253,8 +257,10 @@ impl Worker {
                     error = rpc_error(&status),
                     "containerd does not tell of a pod"
                 );
-                // When it comes back, all workers look.
-                self.look_in(LAST_RETRY);
+                self.is_blind = true;
+                // When it comes back, all workers look; at first it may answer that it is not ready.
+                self.life.look_retry.failed();
+                self.look_at(self.life.look_retry.due.unwrap_or_else(Instant::now));
             }
         }
     }
@@ -337,6 +343,11 @@ impl Worker {
                 self.is_stale = true;
             }
             Message::Waiting(name, Some(wait)) => drop(self.life.waiting.insert(name, wait)),
+            Message::Hooked(id, true) => drop(self.life.hooked.insert(id)),
+            Message::Hooked(id, false) => {
+                self.life.hooked.remove(&id);
+                self.is_stale = true;
+            }
             Message::Evict(why, grace) => {
                 if self.life.stage == Stage::Live && self.life.evicted.is_none() {
                     self.disrupt(&why);
@@ -345,11 +356,6 @@ impl Worker {
                 }
             }
         }
-            Message::Hooked(id, true) => drop(self.life.hooked.insert(id)),
-            Message::Hooked(id, false) => {
-                self.life.hooked.remove(&id);
-                self.is_stale = true;
-            }
     }
 
     fn finished(&mut self, done: Result<Done, tokio::task::JoinError>) {
