@@ -12,7 +12,7 @@ const FILE: &str = "pulled_images.json";
 
 pub struct Records {
     file: PathBuf,
-    /// `REPOSITORY IMAGE` → hashes of the credentials that opened it.
+    /// `REPOSITORY IMAGE` → hashes of the credentials that opened it; none: it is for all.
     holders: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
@@ -30,21 +30,27 @@ impl Records {
         Records { file, holders: Mutex::new(holders) }
     }
 
-    /// The hashes of credentials of which one is needed; nothing when the image is for all.
+    /// The hashes of credentials of which one is needed; nothing when the image is for all. Who names an image by its id,
+    /// or by a name that it was not pulled under, has shown no right to it: none fits.
     pub fn holders(&self, repository: &str, image: &str) -> Option<BTreeSet<String>> {
-        self.holders.lock().get(&format!("{repository} {image}")).cloned()
+        let all = self.holders.lock();
+        let mut of_image = all.iter().filter(|(name, _)| image_of(name) == Some(image)).peekable();
+        of_image.peek()?;
+        let own = all.get(&format!("{repository} {image}")).cloned().unwrap_or_default();
+        of_image.all(|(_, holders)| !holders.is_empty()).then_some(own)
     }
 
-    /// Notes a pull. One without credentials, or with the node's, opens the image for all.
+    /// Notes a pull. One without credentials, or with the node's, opens the image for all, for good.
     pub fn pulled(&self, repository: &str, image: &str, key: Option<&Credential>) {
         let name = format!("{repository} {image}");
-        let mut holders = self.holders.lock();
-        let changed = match key.filter(|key| key.of_pod) {
-            Some(key) => holders.entry(name).or_default().insert(key.hash()),
-            None => holders.remove(&name).is_some(),
+        let mut all = self.holders.lock();
+        let changed = match (all.get_mut(&name), key.filter(|key| key.of_pod)) {
+            (Some(holders), Some(key)) => !holders.is_empty() && holders.insert(key.hash()),
+            (Some(holders), None) => !std::mem::take(holders).is_empty(),
+            (None, key) => all.insert(name, key.map(Credential::hash).into_iter().collect()).is_none(),
         };
         if changed {
-            self.keep(&holders);
+            self.keep(&all);
         }
     }
 
@@ -52,7 +58,7 @@ impl Records {
     pub fn forget(&self, is_there: impl Fn(&str) -> bool) {
         let mut holders = self.holders.lock();
         let before = holders.len();
-        holders.retain(|name, _| name.rsplit_once(' ').is_some_and(|(_, image)| is_there(image)));
+        holders.retain(|name, _| image_of(name).is_some_and(&is_there));
         if holders.len() != before {
             self.keep(&holders);
         }
@@ -73,6 +79,11 @@ impl Records {
     }
 }
 
+/// The image of an entry.
+fn image_of(name: &str) -> Option<&str> {
+    name.rsplit_once(' ').map(|(_, image)| image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +101,25 @@ mod tests {
         again.pulled("reg.io/a", "sha256:1", None);
         assert_eq!(Records::open(&folder).holders("reg.io/a", "sha256:1"), None);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn another_name_or_the_id_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Credential { username: "a".into(), password: "b".into(), of_pod: true };
+        let records = Records::open(folder.path());
+        assert_eq!(records.holders("docker.io/library/sha256", "sha256:1"), None, "it was there before");
+        records.pulled("reg.io/a", "sha256:1", Some(&key));
+        assert_eq!(records.holders("docker.io/library/sha256", "sha256:1"), Some(BTreeSet::new()));
+        assert_eq!(records.holders("reg.io/a", "sha256:2"), None);
+        records.pulled("reg.io/open", "sha256:1", None);
+        records.pulled("reg.io/open", "sha256:1", Some(&key));
+        let again = Records::open(folder.path());
+        for name in ["reg.io/open", "reg.io/a", "docker.io/library/sha256"] {
+            assert_eq!(again.holders(name, "sha256:1"), None, "anybody can have it");
+        }
+        again.pulled("reg.io/b", "sha256:2", Some(&key));
+        again.forget(|image| image != "sha256:2");
+        assert_eq!(again.holders("reg.io/a", "sha256:2"), None);
     }
 }
