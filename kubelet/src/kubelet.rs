@@ -11,9 +11,10 @@ use crate::node::{self, Node};
 use crate::pod::{Admitted, Parts, Worker};
 use crate::pods::{self, Pods, Source, Start};
 use crate::probes::Probes;
+use crate::root::Root;
 use crate::runtime::events::{self, Happened};
 use crate::volumes::Volumes;
-use crate::{Runtime, Settings, resources, root};
+use crate::{Runtime, Settings, resources};
 use client::{Client, Informer, Recorder, trim_managed_fields};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,16 +34,17 @@ pub struct Kubelet {
 /// Starts a kubelet; `client` has the identity of the node.
 ///
 /// # Errors
-/// When a folder cannot be made, or the machine cannot be read.
+/// When a folder cannot be made or is another kubelet's, or the machine cannot be read.
 pub async fn start(mut settings: Settings, client: Client) -> std::io::Result<Kubelet> {
-    settings.root = root::make(&settings.root)?;
     settings.log_root = std::path::absolute(&settings.log_root)?;
+    let root = Arc::new(Root::take(&settings)?);
+    settings.root.clone_from(&root.path);
     let settings = Arc::new(settings);
     let runtime = Runtime::new(&settings.containerd);
     crate::streams::sweep(&runtime, &crate::streams::folder(&settings.root));
     let (pods, starts) = Pods::new();
     let parts = Arc::new(parts(&settings, &client, &runtime, &pods)?);
-    tokio::spawn(run(parts.clone(), client, starts));
+    tokio::spawn(run(parts.clone(), client, starts, root));
     Ok(Kubelet { pods, runtime, parts })
 }
 
@@ -101,7 +103,7 @@ fn parts(
 }
 
 /// Workers start as their pods come; what is nobody's is cleaned up once all pods are known.
-async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>) {
+async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>, root: Arc<Root>) {
     let informer = pods::follow(&parts.pods, client, &parts.settings.node_name);
     if parts.settings.static_pods.is_none() {
         parts.pods.heard_from(Source::Folder);
@@ -111,7 +113,7 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
         informer.synced().await;
         pods.heard_from(Source::Api);
     });
-    let garbage = Garbage::new(parts.runtime.clone(), &parts.pods, &parts.settings);
+    let garbage = Garbage::new(parts.runtime.clone(), &parts.pods, &parts.settings, root.clone());
     let (pods, clear) = (parts.pods.clone(), garbage.clone());
     tokio::spawn(async move {
         pods.settled().await;
@@ -119,7 +121,7 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
     });
     let (log_root, clock) = (parts.settings.log_root.clone(), parts.settings.clock.clone());
     tokio::spawn(logs::rotate(parts.runtime.clone(), log_root, logs::LIMITS, clock));
-    tokio::spawn(listen(parts.clone(), garbage.clone()));
+    tokio::spawn(listen(parts.clone(), garbage.clone(), root));
     note_found(&parts).await;
     while let Some(start) = starts.recv().await {
         let (parts, garbage) = (parts.clone(), garbage.clone());
@@ -159,13 +161,13 @@ where
 }
 
 /// Tells workers what happens to their containers, and looks for pods that nobody wants any more.
-async fn listen(parts: Arc<Parts>, garbage: Garbage) {
+async fn listen(parts: Arc<Parts>, garbage: Garbage, root: Arc<Root>) {
     let told = parts.clone();
     let tell = move |happened| match happened {
         Happened::Listening => {
             told.pods.look();
             told.node.look();
-            tokio::spawn(adopt(told.clone()));
+            tokio::spawn(adopt(told.clone(), root.clone()));
         }
         Happened::Exited(id) => {
             garbage.wake();
@@ -184,7 +186,7 @@ async fn find_owner(parts: Arc<Parts>, id: String) {
 }
 
 /// Has pods cleaned up that only containerd still has.
-async fn adopt(parts: Arc<Parts>) {
+async fn adopt(parts: Arc<Parts>, root: Arc<Root>) {
     parts.pods.settled().await;
     match parts.runtime.find_pods().await {
         Ok(found) => {
@@ -193,7 +195,7 @@ async fn adopt(parts: Arc<Parts>) {
                 parts.pods.adopt(Arc::new(pod.object()));
             }
             // Of others, no more than folders is left.
-            parts.context.volumes.orphans(|uid| parts.pods.has(uid)).await;
+            parts.context.volumes.orphans(|uid| parts.pods.has(uid) || root.is_others(uid)).await;
         }
         Err(status) => tracing::debug!(%status, "containerd does not tell of its pods"),
     }

@@ -9,6 +9,7 @@ mod plan;
 pub use plan::Fate;
 
 use crate::pod::spec;
+use crate::root::Root;
 use crate::runtime::cri;
 use crate::{Pods, Runtime, Settings};
 use plan::{Plan, plan};
@@ -41,9 +42,10 @@ pub struct Garbage {
 
 impl Garbage {
     /// All pods must be known already.
-    pub fn new(runtime: Runtime, pods: &Pods, settings: &Settings) -> Self {
+    pub(crate) fn new(runtime: Runtime, pods: &Pods, settings: &Settings, root: Arc<Root>) -> Self {
         let (log_root, clock, pods) = (settings.log_root.clone(), settings.clock.clone(), pods.clone());
         let fate_of = move |uid: &str| match pods.status(uid) {
+            _ if !pods.has(uid) && root.is_others(uid) => Fate::Stays,
             _ if !pods.has(uid) => Fate::Gone,
             Some(status) if spec::is_terminal(status.str_at(&["phase"])) => Fate::Ended,
             _ => Fate::Stays,
