@@ -7,6 +7,7 @@ mod address;
 mod disk;
 mod eviction;
 mod lease;
+mod leases;
 mod machine;
 mod network;
 mod registration;
@@ -165,6 +166,7 @@ impl Shared {
     async fn live(self: Arc<Self>) {
         let Parts { settings, client, .. } = &self.parts;
         self.tell("Normal", "Starting", "Starting kubelet.");
+        tokio::task::spawn_blocking(|| leases::sweep(network::PREFIX));
         let start = settings.clock.now();
         let mut memory = Memory {
             started: start,
@@ -274,7 +276,7 @@ impl Shared {
             return;
         }
         let layout = self.runtime.lock().layout.clone();
-        match network::configure(&layout, &addresses, &settings.root.join("networks")) {
+        match network::configure(&layout, &addresses) {
             Ok(true) => tracing::info!(?addresses, "the network of pods is configured"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the network of pods cannot be configured"),

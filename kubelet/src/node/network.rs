@@ -1,15 +1,19 @@
 //! The network of pods: where the runtime has no configuration of one, ours is written, with the addresses that the
 //! node got. A bridge, addresses handed out on the node, and ports of the host, by the reference plugins.
+//!
+//! A bridge and the addresses given on it belong to the machine, not to a cluster: both are named by the ranges of
+//! addresses, and kept where the plugins keep them for all. So nodes of the same addresses, also one after another,
+//! never give one twice, and a node that gets other addresses gets another bridge.
 
 use super::state::Layout;
 use api::{Value, json, tree};
+use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "10-pintle.conflist";
-/// The bridge, and the name of the network.
-const BRIDGE: &str = "pintle0";
-const NAME: &str = "pintle";
+/// What names of networks and their bridges begin with.
+pub const PREFIX: &str = "pintle-";
 /// For nodes that get no addresses of their own.
 const FALLBACK: &str = "10.244.0.0/24";
 /// `loopback` is asked for by the runtime itself.
@@ -18,16 +22,16 @@ const PLUGINS: [&str; 4] = ["bridge", "host-local", "portmap", "loopback"];
 const USUAL: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
 
 /// Writes our configuration where there is none, or where ours is an old one. True when something was written.
-/// `addresses` are the node's `podCIDRs`; `data` is where the addresses in use are kept.
+/// `addresses` are the node's `podCIDRs`.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn configure(layout: &Layout, addresses: &[String], data: &Path) -> io::Result<bool> {
+pub fn configure(layout: &Layout, addresses: &[String]) -> io::Result<bool> {
     let Some(folder) = &layout.networks else { return Ok(false) };
     if !is_ours(folder) {
         return Ok(false);
     }
-    let text = json::to_pretty(&configuration(addresses, data));
+    let text = json::to_pretty(&configuration(addresses));
     let file = folder.join(FILE);
     if std::fs::read(&file).is_ok_and(|old| old == text) {
         return Ok(false);
@@ -71,7 +75,13 @@ pub fn missing(layout: &Layout) -> Option<String> {
     ))
 }
 
-fn configuration(addresses: &[String], data: &Path) -> Value {
+/// `pintle-` and eight digits: no name of an interface may be longer.
+fn name(addresses: &[String]) -> String {
+    let digest = Sha256::digest(addresses.join(","));
+    digest.iter().take(4).fold(PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+fn configuration(addresses: &[String]) -> Value {
     let fallback = [FALLBACK.to_owned()];
     let addresses = if addresses.is_empty() { &fallback } else { addresses };
     let ranges = addresses.iter().map(|subnet| tree!([{"subnet": (subnet.clone())}])).collect();
@@ -80,14 +90,14 @@ fn configuration(addresses: &[String], data: &Path) -> Value {
         tree!({"dst": everywhere})
     };
     let routes = addresses.iter().map(route).collect();
+    let name = name(addresses);
     tree!({
-        "cniVersion": "1.0.0", "name": NAME,
+        "cniVersion": "1.0.0", "name": (name.clone()),
         "plugins": [
             {
-                "type": "bridge", "bridge": BRIDGE, "isGateway": true, "ipMasq": true, "hairpinMode": true,
+                "type": "bridge", "bridge": name, "isGateway": true, "ipMasq": true, "hairpinMode": true,
                 "ipam": {
-                    "type": "host-local", "dataDir": (data.display().to_string()),
-                    "ranges": (Value::List(ranges)), "routes": (Value::List(routes))
+                    "type": "host-local", "ranges": (Value::List(ranges)), "routes": (Value::List(routes))
                 }
             },
             {"type": "portmap", "capabilities": {"portMappings": true}}
@@ -111,9 +121,9 @@ mod tests {
         let folder = folder("own");
         let layout = Layout { networks: Some(folder.clone()), ..Layout::default() };
         let subnet = |text: &str| vec![text.to_owned()];
-        assert!(configure(&layout, &subnet("10.244.3.0/24"), &folder).unwrap());
-        assert!(!configure(&layout, &subnet("10.244.3.0/24"), &folder).unwrap());
-        assert!(configure(&layout, &subnet("10.244.4.0/24"), &folder).unwrap());
+        assert!(configure(&layout, &subnet("10.244.3.0/24")).unwrap());
+        assert!(!configure(&layout, &subnet("10.244.3.0/24")).unwrap());
+        assert!(configure(&layout, &subnet("10.244.4.0/24")).unwrap());
         let text = std::fs::read(folder.join(FILE)).unwrap();
         let written = json::parse(&text).unwrap();
         let ipam = written.list_at(&["plugins"])[0].get("ipam").unwrap();
@@ -123,12 +133,30 @@ mod tests {
     }
 
     #[test]
+    fn each_range_of_addresses_has_a_bridge_of_its_own() {
+        let of = |ranges: &[&str]| {
+            configuration(&ranges.iter().map(|range| (*range).to_owned()).collect::<Vec<_>>())
+        };
+        let bridge =
+            |configuration: &Value| configuration.list_at(&["plugins"])[0].str_at(&["bridge"]).to_owned();
+        let (one, two) = (of(&["10.244.3.0/24"]), of(&["10.244.3.0/24", "fd00:3::/64"]));
+        assert_eq!(bridge(&one), bridge(&of(&["10.244.3.0/24"])));
+        assert_ne!(bridge(&one), bridge(&of(&["10.244.4.0/24"])));
+        assert_ne!(bridge(&one), bridge(&two));
+        assert_eq!(bridge(&of(&[])), bridge(&of(&[FALLBACK])));
+        assert!(bridge(&two).starts_with(PREFIX) && bridge(&two).len() == 15);
+        // Addresses are shared by whoever has the bridge.
+        assert_eq!(one.str_at(&["name"]), bridge(&one));
+        assert!(one.list_at(&["plugins"])[0].at(&["ipam", "dataDir"]).is_none());
+    }
+
+    #[test]
     fn what_others_configured_is_left_alone() {
         let folder = folder("others");
         std::fs::write(folder.join("05-calico.conflist"), "{}").unwrap();
         let layout =
             Layout { networks: Some(folder.clone()), plugins: vec![folder.clone()], ..Layout::default() };
-        assert!(!configure(&layout, &[], &folder).unwrap());
+        assert!(!configure(&layout, &[]).unwrap());
         assert_eq!(missing(&layout), None);
         std::fs::remove_dir_all(folder).unwrap();
     }
