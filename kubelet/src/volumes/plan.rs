@@ -176,7 +176,6 @@ impl Place<'_> {
         let marker = self.dir.join("plugins/kubernetes.io~empty-dir").join(name).join("ready");
         let group = self.group(false).map(|group| Group { on_root_mismatch: false, ..group });
         empty_dir::set_up_once(&path, &marker, medium, group)?;
-        self.make_mount_points(name, &path)?;
         Ok(Mounted { path: Some(path), ..Mounted::default() })
     }
 
@@ -191,6 +190,7 @@ impl Place<'_> {
         Ok(Mounted { path: Some(path), read_only: true, ..Mounted::default() })
     }
 
+    /// Only in volumes that no container writes: in others, a link may lead anywhere.
     fn make_mount_points(&self, name: &str, path: &Path) -> io::Result<()> {
         let points: BTreeSet<PathBuf> = nested::mount_points(self.pod, name);
         points.iter().try_for_each(|point| fs::create_dir_all(path.join(point)))

@@ -315,6 +315,22 @@ async fn what_pods_left_behind_is_taken_away() {
 }
 
 #[tokio::test]
+async fn links_in_what_containers_write_lead_nowhere() {
+    let (machine, outside) = (machine(), tempfile::tempdir().unwrap());
+    let folder = machine.root.path().join("pods/u/volumes/kubernetes.io~empty-dir/v");
+    fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.join("link")).unwrap();
+    let mut pod = (*pod(tree!({"emptyDir": {}}))).clone();
+    let volumes = tree!([{"name": "v", "emptyDir": {}}, {"name": "w", "emptyDir": {}}]);
+    let mounts = tree!([{"name": "v", "mountPath": "/v"}, {"name": "w", "mountPath": "/v/link/made"}]);
+    pod.set(&["spec", "volumes"], volumes);
+    pod.set(&["spec", "containers"], tree!([{"name": "c", "volumeMounts": (mounts)}]));
+    machine.volumes.set_up(&Arc::new(pod)).await.unwrap();
+    assert_eq!(machine.volumes.mounted("u").len(), 2);
+    assert!(!outside.path().join("made").exists());
+}
+
+#[tokio::test]
 async fn work_that_nobody_waits_for_leaves_nothing_behind() {
     if !may_mount() {
         return;
