@@ -1,6 +1,7 @@
 //! horizontal-pod-autoscaler: has a target have as many replicas as its metrics ask for.
 //!
-//! Each autoscaler is looked at every 15 seconds; without any there is nothing to do.
+//! Each autoscaler is looked at every 15 seconds, first 15 seconds after it came; without any there is nothing
+//! to do.
 
 mod behavior;
 mod calculate;
@@ -61,7 +62,7 @@ pub fn start(context: &Context<'_>) {
     let follower = autoscaler.clone();
     autoscaler.autoscalers.on_change(Arc::new(move |old, new| match (old, new) {
         (old, Some(object)) if old.and_then(|o| o.get("spec")) != object.get("spec") => {
-            follower.queue.add(key_of(object));
+            follower.queue.add_after(key_of(object), PERIOD);
         }
         (Some(object), None) => {
             follower.memories.lock().remove(&key_of(object));
