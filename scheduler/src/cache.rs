@@ -113,25 +113,27 @@ impl Cache {
         }
     }
 
-    /// Room is being made for a pod on a node, or not any more (an empty node).
-    pub fn nominate(&mut self, pod: &Arc<Pod>, node: &Str) {
-        self.denominate(&pod.uid);
+    /// Room is being made for a pod on a node, or not any more (an empty node). Gives the pod when there was room on
+    /// another node, which is free now.
+    pub fn nominate(&mut self, pod: &Arc<Pod>, node: &Str) -> Option<Arc<Pod>> {
+        let before = self.denominate(&pod.uid);
         if !node.is_empty() {
             Arc::make_mut(&mut self.snapshot.nominated).entry(node.clone()).or_default().push(pod.clone());
         }
+        before.filter(|(there, _)| there != node).map(|(_, pod)| pod)
     }
 
-    /// The pod for which no room is being made any more, if there was some.
-    pub fn denominate(&mut self, uid: &str) -> Option<Arc<Pod>> {
+    /// The pod for which no room is being made any more, and the node where it was, if there was some.
+    pub fn denominate(&mut self, uid: &str) -> Option<(Str, Arc<Pod>)> {
         if self.snapshot.nominated.is_empty() {
             return None;
         }
         let mut found = None;
-        Arc::make_mut(&mut self.snapshot.nominated).retain(|_, pods| {
+        Arc::make_mut(&mut self.snapshot.nominated).retain(|node, pods| {
             pods.retain(|pod| {
                 let keep = pod.uid != *uid;
                 if !keep {
-                    found = Some(pod.clone());
+                    found = Some((node.clone(), pod.clone()));
                 }
                 keep
             });

@@ -62,22 +62,7 @@ enum Event {
 pub fn start(client: Client, informers: &Informers, settings: Settings) {
     let (sender, events) = unbounded_channel();
     let copies = follow(informers, &sender);
-    let Settings { clock, ids, configuration } = settings;
-    let configuration = Arc::new(configuration);
-    let copy = |resource| informers.of(&resource);
-    let (pods, claims, volumes) =
-        (copy(resources::pods()), copy(resources::claims()), copy(resources::volumes()));
-    let scheduler = Scheduler {
-        cache: Cache::default(),
-        queue: Queue::new(configuration.clone()),
-        binder: VolumeBinder { client: client.clone(), pods, claims, volumes },
-        teller: Teller { client, clock, ids },
-        configuration,
-        start: 0,
-        writes: Arc::new(Semaphore::new(WRITES)),
-        notes: Arc::new(Semaphore::new(NOTES)),
-        sender,
-    };
+    let scheduler = Scheduler::new(client, informers, settings, sender);
     client::spawn(async move {
         for copy in &copies {
             copy.synced().await;
@@ -143,6 +128,31 @@ struct Scheduler {
 }
 
 impl Scheduler {
+    /// One that knows nothing yet.
+    fn new(
+        client: Client,
+        informers: &Informers,
+        settings: Settings,
+        sender: UnboundedSender<Event>,
+    ) -> Self {
+        let Settings { clock, ids, configuration } = settings;
+        let configuration = Arc::new(configuration);
+        let copy = |resource| informers.of(&resource);
+        let (pods, claims, volumes) =
+            (copy(resources::pods()), copy(resources::claims()), copy(resources::volumes()));
+        Scheduler {
+            cache: Cache::default(),
+            queue: Queue::new(configuration.clone()),
+            binder: VolumeBinder { client: client.clone(), pods, claims, volumes },
+            teller: Teller { client, clock, ids },
+            configuration,
+            start: 0,
+            writes: Arc::new(Semaphore::new(WRITES)),
+            notes: Arc::new(Semaphore::new(NOTES)),
+            sender,
+        }
+    }
+
     async fn run(mut self, mut events: UnboundedReceiver<Event>) {
         loop {
             while let Ok(event) = events.try_recv() {
@@ -198,7 +208,7 @@ impl Scheduler {
             Event::Unbound(pod, why) => self.unbound(&pod, &why, now),
             Event::Unpreempted(pod, why) => {
                 tracing::warn!(pod = pod.key(), why, "no room is made");
-                self.denominate(&pod.uid, now);
+                self.denominate(&pod.uid, "", now);
                 self.queue.nominate(&pod.uid, &Str::default());
                 self.queue.fail(&pod.uid, "", now);
             }
@@ -215,43 +225,55 @@ impl Scheduler {
         let is_over = new.is_none() || matches!(object.str_at(&["status", "phase"]), "Succeeded" | "Failed");
         if is_over {
             self.queue.remove(uid);
-            self.denominate(uid, now);
+            self.denominate(uid, "", now);
             if let Some(change) = self.cache.forget(uid) {
                 self.queue.tell(&change, now);
             }
             return;
         }
         if object.str_at(&["spec", "nodeName"]).is_empty() {
-            return self.unplaced(object, now);
+            return self.unplaced(old, object, now);
         }
         let known = self.cache.has(uid) && !self.cache.is_assumed(uid);
         if known && old.is_some_and(|old| looks_the_same(old, object)) {
             return;
         }
         self.queue.remove(uid);
-        self.cache.denominate(uid);
+        self.denominate(uid, object.str_at(&["spec", "nodeName"]), now);
         if let Some(change) = self.cache.pod(Arc::new(Pod::of(object))) {
             self.queue.tell(&change, now);
         }
     }
 
     /// A pod that has no node yet.
-    fn unplaced(&mut self, object: &Value, now: Instant) {
+    fn unplaced(&mut self, old: Option<&Value>, object: &Value, now: Instant) {
         let pod = Arc::new(Pod::of(object));
         if self.configuration.profile(&pod.scheduler).is_none() || pod.is_terminating {
             self.queue.remove(&pod.uid);
-            self.denominate(&pod.uid, now);
+            self.denominate(&pod.uid, "", now);
             return;
         }
-        if !self.cache.has(&pod.uid) {
-            self.cache.nominate(&pod, &pod.nominated_node);
+        // Room that is being made, but of which the server has not heard, is kept.
+        let is_silent = pod.nominated_node.is_empty()
+            && old.is_some_and(|old| old.str_at(&["status", "nominatedNodeName"]).is_empty());
+        if !self.cache.has(&pod.uid) && !is_silent {
+            self.nominate(&pod, &pod.nominated_node, now);
         }
         self.queue.put(pod, told(object), now);
     }
 
-    /// The room that was made for a pod is free for others.
-    fn denominate(&mut self, uid: &str, now: Instant) {
-        if let Some(pod) = self.cache.denominate(uid) {
+    /// Room is being made for a pod on a node; what was made elsewhere is free for others.
+    fn nominate(&mut self, pod: &Arc<Pod>, node: &Str, now: Instant) {
+        if let Some(pod) = self.cache.nominate(pod, node) {
+            self.queue.tell(&Change::PodGone(pod), now);
+        }
+    }
+
+    /// The room that was made for a pod is free for others, but for the node that it has now (or none).
+    fn denominate(&mut self, uid: &str, node: &str, now: Instant) {
+        if let Some((there, pod)) = self.cache.denominate(uid)
+            && *there != *node
+        {
             self.queue.tell(&Change::PodGone(pod), now);
         }
     }
@@ -274,7 +296,7 @@ impl Scheduler {
     fn bind(&mut self, pod: &Arc<Pod>, node: Arc<Node>, profile: &Profile) {
         let volumes = volume_binding::decide(&self.cache.snapshot, pod, &node);
         let bound = Arc::new(Pod { node: node.name.clone(), ..Pod::clone(pod) });
-        self.cache.denominate(&pod.uid);
+        self.denominate(&pod.uid, &node.name, Instant::now());
         self.cache.assume_with(bound.clone(), &volumes);
         self.queue.tell(&Change::PodPlaced(bound.clone()), Instant::now());
         let (teller, writes, sender) = (self.teller.clone(), self.writes.clone(), self.sender.clone());
@@ -324,8 +346,9 @@ impl Scheduler {
         };
         let nominated = nominated.filter(|node| *node != pod.nominated_node);
         if let Some(node) = &nominated {
-            self.outrank(pod, node);
-            self.cache.nominate(pod, node);
+            let now = Instant::now();
+            self.outrank(pod, node, now);
+            self.nominate(pod, node, now);
             self.queue.nominate(&pod.uid, node);
         }
         self.queue.park(&pod.uid, &wait.message, wait.plugins, Instant::now());
@@ -335,11 +358,11 @@ impl Scheduler {
     }
 
     /// Less important pods for which room was being made on a node must find other nodes.
-    fn outrank(&mut self, pod: &Pod, node: &Str) {
+    fn outrank(&mut self, pod: &Pod, node: &Str, now: Instant) {
         let there = self.cache.snapshot.nominated.get(node).into_iter().flatten();
         let lesser: Vec<Arc<Pod>> = there.filter(|other| other.priority < pod.priority).cloned().collect();
         for other in lesser {
-            self.cache.denominate(&other.uid);
+            self.denominate(&other.uid, "", now);
             self.queue.nominate(&other.uid, &Str::default());
             let teller = self.teller.clone();
             client::spawn(async move { teller.denominate(&other).await });
@@ -401,3 +424,6 @@ fn is_useful(change: &Change) -> bool {
             || old.allowed_pods != new.allowed_pods
     })
 }
+
+#[cfg(test)]
+mod tests;
