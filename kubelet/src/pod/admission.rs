@@ -22,6 +22,8 @@ struct Taken {
     by_uid: HashMap<String, Arc<Value>>,
     /// Uids of those that a kubelet before this one took, until their workers have looked at them.
     before: HashSet<String>,
+    /// Those that wait for room for more, by uid.
+    cramped: HashSet<String>,
 }
 
 impl Taken {
@@ -33,6 +35,13 @@ impl Taken {
         let before = before.filter(|other| !spec::is_terminal(other.str_at(&["status", "phase"])));
         known.chain(before).filter(|other| spec::uid(other) != spec::uid(pod)).collect()
     }
+
+    /// Has those decide anew that wait for room.
+    fn room_made(&mut self, pods: &Pods) {
+        for uid in self.cramped.drain() {
+            pods.reconsider(&uid);
+        }
+    }
 }
 
 impl Admitted {
@@ -41,15 +50,25 @@ impl Admitted {
         self.taken.lock().before.extend(uids);
     }
 
-    /// Takes a pod, if the node has what it asks for. Of others those count that `pods` still has.
+    /// Takes a pod, if the node has what it asks for. Of others those count that `pods` still has. A pod taken before,
+    /// that now asks for more than there is, is told when that may have changed.
     ///
     /// # Errors
     /// Why it does not.
     pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool, pods: &Pods) -> Result<(), Wait> {
         let mut taken = self.taken.lock();
         let others = taken.others(pod, pods);
-        check(pod, node, &others.iter().map(|other| &**other).collect::<Vec<_>>(), is_static)?;
-        taken.by_uid.insert(spec::uid(pod).to_owned(), pod.clone());
+        let uid = spec::uid(pod).to_owned();
+        let checked = check(pod, node, &others.iter().map(|other| &**other).collect::<Vec<_>>(), is_static);
+        if checked.is_err() && taken.by_uid.contains_key(&uid) {
+            taken.cramped.insert(uid);
+            return checked;
+        }
+        checked?;
+        taken.cramped.remove(&uid);
+        if taken.by_uid.insert(uid, pod.clone()).is_some() {
+            taken.room_made(pods);
+        }
         Ok(())
     }
 
@@ -58,10 +77,13 @@ impl Admitted {
         self.taken.lock().by_uid.insert(spec::uid(pod).to_owned(), pod.clone());
     }
 
-    pub fn release(&self, uid: &str) {
+    /// The pod uses nothing any more.
+    pub fn release(&self, uid: &str, pods: &Pods) {
         let mut taken = self.taken.lock();
-        taken.by_uid.remove(uid);
-        taken.before.remove(uid);
+        taken.cramped.remove(uid);
+        if taken.by_uid.remove(uid).is_some() | taken.before.remove(uid) {
+            taken.room_made(pods);
+        }
     }
 }
 
@@ -233,8 +255,35 @@ mod tests {
             told,
             "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2"
         );
-        machine.admitted.release("a");
+        machine.admitted.release("a", &machine.pods);
         machine.admit(&pod("c", asks("1")), &node).unwrap();
+    }
+
+    #[test]
+    fn a_pod_that_wants_more_is_told_when_there_is_more_room() {
+        let (machine, mut starts) = {
+            let (pods, starts) = Pods::new();
+            (Machine { pods, ..Machine::default() }, starts)
+        };
+        let node = node();
+        for (uid, cpu) in [("a", "1"), ("b", "1")] {
+            machine.admit(&pod(uid, asks(cpu)), &node).unwrap();
+        }
+        let mut a = starts.try_recv().unwrap().inbox;
+        let resize = |uid: &str, cpu: &str| {
+            machine.admitted.admit(&pod(uid, asks(cpu)), &node, false, &machine.pods)
+        };
+        assert!(a.try_recv().is_err());
+        assert_eq!(resize("a", "1500m").unwrap_err().reason, "OutOfcpu");
+        assert!(a.try_recv().is_err(), "nothing changed");
+        resize("b", "700m").unwrap();
+        assert!(a.try_recv().is_ok());
+        assert!(resize("a", "1500m").is_err());
+        machine.admitted.release("b", &machine.pods);
+        assert!(a.try_recv().is_ok());
+        resize("a", "1500m").unwrap();
+        machine.admitted.release("b", &machine.pods);
+        assert!(a.try_recv().is_err(), "it waits for nothing");
     }
 
     #[test]
@@ -248,7 +297,7 @@ mod tests {
         }
         let told = machine.refusal(&pod("new", asks("1")), &node);
         assert!(told.contains("requested: 1000, used: 1500"), "{told}");
-        machine.admitted.release("old");
+        machine.admitted.release("old", &machine.pods);
         machine.admit(&pod("new", asks("1")), &node).unwrap();
     }
 
@@ -267,7 +316,7 @@ mod tests {
         let told = machine.refusal(&pod("b", ports(tree!({"hostPort": 80}))), &node);
         assert!(told.starts_with("NodePorts: Predicate NodePorts failed: "), "{told}");
         machine.admit(&pod("b", ports(tree!({"hostPort": 80, "protocol": "UDP"}))), &node).unwrap();
-        machine.admitted.release("b");
+        machine.admitted.release("b", &machine.pods);
         node.set(&["spec", "taints"], tree!([{"key": "k", "effect": "NoExecute"}]));
         let told = machine.refusal(&pod("c", tree!({})), &node);
         assert!(told.starts_with("TaintToleration: "), "{told}");

@@ -72,7 +72,7 @@ impl Worker {
             Some(rejected) => rejected.clone(),
             None => self.status(true),
         };
-        self.parts.admitted.release(&self.uid);
+        self.parts.admitted.release(&self.uid, &self.parts.pods);
         self.parts.probes.forget(&self.uid);
         if self.life.is_torn_down {
             status::finish(&self.view.pod, &mut status, is_static);

@@ -17,8 +17,8 @@ use stdx::Time;
 const START_RETRY: Duration = Duration::from_secs(10);
 /// How soon the node's own object is looked for again.
 const NODE_RETRY: Duration = Duration::from_millis(200);
-/// How soon room is looked for again for a pod that wants more.
-const RESIZE_RETRY: Duration = Duration::from_secs(10);
+/// How soon room is looked for again for a pod that wants more, although no other made any; as upstream's.
+const RESIZE_RETRY: Duration = Duration::from_secs(180);
 /// How soon a network is looked for again.
 const NETWORK_RETRY: Duration = Duration::from_millis(500);
 const CRASH_LOOP: &str = "CrashLoopBackOff";

@@ -200,6 +200,14 @@ fn generation(pod: &Value) -> i64 {
 }
 
 fn condition(ty: &str, pod: &Value, reason: &str, message: &str, known: Option<&Value>, now: Time) -> Value {
+    let says_so = |known: &&Value| {
+        (known.str_at(&["reason"]), known.str_at(&["message"])) == (reason, message)
+            && known.i64_at(&["observedGeneration"]) == pod.i64_at(&["metadata", "generation"])
+    };
+    // Said again it would be news to all who watch.
+    if let Some(known) = known.filter(says_so) {
+        return known.clone();
+    }
     let mut condition = tree!({"type": ty});
     if let Some(generation) = pod.i64_at(&["metadata", "generation"]) {
         condition.set(&["observedGeneration"], generation);
@@ -265,7 +273,11 @@ mod tests {
         assert!(!resources.is_wanted(&small) && resources.is_wanted(&big));
         assert_eq!(resources.apply(&big), small);
         assert!(resources.defer(&big, "no room", now).unwrap().starts_with("Pod resize Deferred: {"));
-        assert_eq!(resources.defer(&big, "no room", now), None);
+        let said = resources.conditions();
+        assert_eq!(resources.defer(&big, "no room", Time::from_secs(20)), None);
+        assert_eq!(resources.conditions(), said);
+        resources.defer(&big, "less room", Time::from_secs(20));
+        assert_eq!(resources.conditions()[0].str_at(&["lastProbeTime"]), "1970-01-01T00:00:20Z");
         let mut without = Value::clone(&big);
         without.unset(&["metadata", "generation"]);
         resources.defer(&without, "no room", now);

@@ -158,6 +158,11 @@ impl Pods {
         self.tell(uid, Message::Probed);
     }
 
+    /// Has the pod's worker decide anew.
+    pub(crate) fn reconsider(&self, uid: &str) {
+        self.tell(uid, Message::Changed);
+    }
+
     fn tell(&self, uid: &str, message: Message) {
         if let Some(entry) = self.shared.read().by_uid.get(uid) {
             // A worker that has ended needs to know nothing.
