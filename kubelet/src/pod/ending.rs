@@ -4,8 +4,7 @@
 use super::spec::{self, is_terminal};
 use super::stop::grace;
 use super::worker::{Done, Stage, Worker};
-use super::{Observed, container_name, status};
-use crate::cri;
+use super::{container_name, status};
 use crate::pods::Source;
 use crate::resources;
 use api::{Value, tree};
@@ -50,16 +49,16 @@ impl Worker {
         if !self.under_way.stops.is_empty() || self.under_way.sandboxes {
             return true;
         }
-        let ready = ready_sandboxes(&seen);
-        if ready.is_empty() {
+        let left: Vec<String> = seen.unstopped(&self.life.stopped).map(str::to_owned).collect();
+        if left.is_empty() {
             return false;
         }
         if self.may_stop() {
             let runtime = self.parts.runtime.clone();
             self.under_way.sandboxes = true;
             self.jobs.spawn(async move {
-                let stops = ready.iter().map(|id| runtime.stop_sandbox(id));
-                Done::SandboxStopped(try_join_all(stops).await.map(drop))
+                let stops = try_join_all(left.iter().map(|id| runtime.stop_sandbox(id))).await;
+                Done::SandboxesStopped(stops.map(|_| left))
             });
         }
         true
@@ -208,9 +207,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn ready_sandboxes(seen: &Observed) -> Vec<String> {
-    let ready = |s: &&cri::PodSandboxStatus| s.state() == cri::PodSandboxState::SandboxReady;
-    seen.sandboxes.iter().filter(ready).map(|sandbox| sandbox.id.clone()).collect()
 }

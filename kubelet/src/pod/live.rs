@@ -73,6 +73,7 @@ impl Worker {
             probed: &probed,
             restarting: &self.life.restarting,
             buried: &self.life.buried,
+            stopped: &self.life.stopped,
             restart_all: self.restarts_all() && !status::is_cleared(&self.view.pod, &seen),
             resized: &|container, id| self.life.resources.change(container, id),
         };

@@ -60,6 +60,14 @@ impl Observed {
         self.running().next().is_some() || self.sandboxes.iter().any(ready)
     }
 
+    /// The sandboxes that are to be stopped once nothing is to run in them: those that are ready, and of the others those
+    /// that were not stopped yet, as they may still hold addresses and ports. By id.
+    pub fn unstopped<'a>(&'a self, stopped: &'a HashSet<String>) -> impl Iterator<Item = &'a str> {
+        let ready = |s: &cri::PodSandboxStatus| s.state() == cri::PodSandboxState::SandboxReady;
+        let left = self.sandboxes.iter().filter(move |s| ready(s) || !stopped.contains(&s.id));
+        left.map(|sandbox| sandbox.id.as_str())
+    }
+
     pub fn running(&self) -> impl Iterator<Item = &cri::ContainerStatus> {
         self.containers.iter().filter(|c| is_running(c))
     }

@@ -31,6 +31,8 @@ pub struct Known<'a> {
     pub restarting: &'a HashMap<String, String>,
     /// Containers of which containerd does not know what became of them, and that were killed to be sure: by id.
     pub buried: &'a HashSet<String>,
+    /// Sandboxes that were stopped: by id.
+    pub stopped: &'a HashSet<String>,
     /// All containers are to start anew.
     pub restart_all: bool,
     /// Whether a running container (its spec, its id) is to get other resources, and must start anew for that.
@@ -108,7 +110,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
     }
     let Init { actions: init, initialized, failed } = init::progress(pod, seen, known);
     if failed {
-        return kill_pod(seen);
+        return kill_pod(seen, known);
     }
     if !initialized {
         actions.extend(init);
@@ -116,7 +118,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
     }
     let (main, alive) = main_containers(pod, seen, known);
     if !alive {
-        return kill_pod(seen);
+        return kill_pod(seen, known);
     }
     actions.extend(init);
     actions.extend(main);
@@ -124,8 +126,12 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
 }
 
 /// The step that ends what is there; none when nothing is.
-fn kill_pod(seen: &Observed) -> Vec<Action> {
-    if seen.is_alive() { vec![Action::KillPod { again: Vec::new() }] } else { Vec::new() }
+fn kill_pod(seen: &Observed, known: &Known<'_>) -> Vec<Action> {
+    if is_stopped(seen, known) { Vec::new() } else { vec![Action::KillPod { again: Vec::new() }] }
+}
+
+fn is_stopped(seen: &Observed, known: &Known<'_>) -> bool {
+    seen.running().next().is_none() && seen.unstopped(known.stopped).next().is_none()
 }
 
 pub fn start(list: List, container: &Value) -> Action {
@@ -155,7 +161,7 @@ fn with_new_sandbox(
 ) -> Vec<Action> {
     let is_over = pod.str_at(&["spec", "restartPolicy"]) == "Never" && !seen.containers.is_empty();
     if is_over && attempt != 0 {
-        return kill_pod(seen);
+        return kill_pod(seen, known);
     }
     let has_succeeded = |container: &Value| {
         seen.latest(name_of(container)).is_some_and(|c| has_exited(c) && c.exit_code == 0)
@@ -166,9 +172,9 @@ fn with_new_sandbox(
     };
     let left: Vec<&Value> = List::Main.of(pod).iter().filter(is_left).collect();
     if left.is_empty() && any_main_created(pod, seen) {
-        return kill_pod(seen);
+        return kill_pod(seen, known);
     }
-    if seen.is_alive() {
+    if !is_stopped(seen, known) {
         let running = left.iter().filter_map(|container| seen.latest(name_of(container)));
         let running = running.filter(|container| is_running(container));
         let again = running.map(|c| (container_name(c).to_owned(), c.id.clone())).collect();

@@ -22,6 +22,7 @@ fn told(pod: &Value, seen: &Observed, probed: &dyn Fn(&str) -> Probed, restart_a
         probed,
         restarting: &HashMap::new(),
         restart_all,
+        stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
         resized: &|_, _| None,
     };
@@ -92,6 +93,7 @@ fn a_container_that_is_created_or_lost_starts_again() {
         back_off: &BackOff::default(),
         probed: &|_| Probed::default(),
         restarting: &HashMap::new(),
+        stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::from(["a0".to_owned()]),
         restart_all: false,
         resized: &|_, _| None,
@@ -118,6 +120,16 @@ fn a_sandbox_that_is_dead_or_has_no_address_is_replaced_after_all_in_it_ended() 
 }
 
 #[test]
+fn a_sandbox_that_died_is_stopped_before_another_takes_its_place() {
+    let pod = pod("Always", &["a"]);
+    let mut old = exited(seen(&[]), "a", 137);
+    old.sandboxes = vec![sandbox(1, false), sandbox(0, false)];
+    assert_eq!(steps(&pod, &old), ["kill all"]);
+    old.sandboxes.remove(0);
+    assert_eq!(steps(&pod, &old), ["sandbox1", "start a"]);
+}
+
+#[test]
 fn what_ran_when_the_sandbox_died_starts_again_however_it_ended() {
     let pod = pod("OnFailure", &["a"]);
     let mut stopped = exited(seen(&[]), "a", 0);
@@ -129,6 +141,7 @@ fn what_ran_when_the_sandbox_died_starts_again_however_it_ended() {
         probed: &|_| Probed::default(),
         restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
         restart_all: false,
+        stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
         resized: &|_, _| None,
     };
@@ -205,6 +218,7 @@ fn a_failed_probe_kills_and_says_so() {
         probed: &liveness,
         restarting: &HashMap::new(),
         restart_all: false,
+        stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
         resized: &|_, _| None,
     };
@@ -232,6 +246,7 @@ fn another_image_makes_another_container_whatever_the_policy() {
         probed: &|_| Probed::default(),
         restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
         restart_all: false,
+        stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
         resized: &|_, _| None,
     };
@@ -253,6 +268,7 @@ fn a_container_that_failed_before_is_held_back() {
         probed: &|_| Probed::default(),
         restarting: &none,
         restart_all: false,
+        stopped: &nobody,
         buried: &nobody,
         resized: &|_, _| None,
     };
@@ -278,6 +294,7 @@ fn resources_change_in_place_unless_the_container_must_start_anew() {
             probed: &|_| Probed::default(),
             restarting: &HashMap::new(),
             restart_all: false,
+            stopped: &HashSet::from(["s0".to_owned()]),
             buried: &HashSet::new(),
             resized: &|_, _| Some(restart),
         };

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How soon, at first and at most.
 const RETRY: Duration = Duration::from_millis(500);
-pub(super) const LAST_RETRY: Duration = Duration::from_secs(10);
+const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// When something that failed is tried again.
 pub(super) struct Retry {

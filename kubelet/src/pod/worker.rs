@@ -6,7 +6,7 @@ use super::back_off::BackOff;
 use super::parts::{Parts, rpc_error};
 use super::plan::{self, Action};
 use super::resize::Resources;
-use super::retry::{LAST_RETRY, Retry};
+use super::retry::Retry;
 use super::status::Written;
 use super::{Observed, Wait};
 use crate::pods::{Message, Start, View};
@@ -42,7 +42,8 @@ pub(super) enum Stage {
 pub(super) enum Done {
     Advanced(Advanced),
     Stopped(String, Result<(), tonic::Status>),
-    SandboxStopped(Result<(), tonic::Status>),
+    /// The ids.
+    SandboxesStopped(Result<Vec<String>, tonic::Status>),
     Posted(Result<Arc<Value>, client::Error>),
     TornDown(Result<(), String>),
     Deleted(Result<(), client::Error>),
@@ -107,6 +108,8 @@ pub(super) struct Life {
     pub restarting: HashMap<String, String>,
     /// Containers that were killed although containerd does not know what became of them: by id.
     pub buried: HashSet<String>,
+    /// Sandboxes that were stopped: by id.
+    pub stopped: HashSet<String>,
     /// Containers whose hook after the start is under way: not said to run before it is done. By id.
     pub hooked: HashSet<String>,
     /// What ended containers said: by id.
@@ -129,6 +132,7 @@ pub(super) struct Life {
     /// Names of the containers that run.
     pub running: watch::Sender<HashSet<String>>,
     pub set_up_retry: Retry,
+    pub look_retry: Retry,
     pub stop_retry: Retry,
     pub post_retry: Retry,
     pub end_retry: Retry,
@@ -146,6 +150,7 @@ impl Life {
             resources: Resources::default(),
             restarting: HashMap::new(),
             buried: HashSet::new(),
+            stopped: HashSet::new(),
             hooked: HashSet::new(),
             messages: HashMap::new(),
             evicted: None,
@@ -161,6 +166,7 @@ impl Life {
             is_to_set_up: true,
             running: watch::Sender::new(HashSet::new()),
             set_up_retry: Retry::default(),
+            look_retry: Retry::default(),
             stop_retry: Retry::default(),
             post_retry: Retry::default(),
             end_retry: Retry::default(),
@@ -247,6 +253,7 @@ impl Worker {
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
                 self.life.resources.see(&seen);
                 self.life.buried.retain(|id| seen.by_id(id).is_some());
+                self.life.stopped.retain(|id| seen.sandboxes.iter().any(|sandbox| sandbox.id == *id));
                 self.read_messages(&seen).await;
                 self.seen = Some(seen);
                 self.doubt();
@@ -377,8 +384,7 @@ impl Worker {
         self.is_stale = true;
         let life = &mut self.life;
         life.starting.clear();
-        for retry in
-            [&mut life.set_up_retry, &mut life.stop_retry, &mut life.post_retry, &mut life.end_retry]
+        for retry in [&mut life.set_up_retry, &mut life.stop_retry, &mut life.post_retry, &mut life.end_retry]
         {
             retry.failed();
         }
@@ -395,9 +401,10 @@ impl Worker {
                 }
                 self.stopped(result);
             }
-            Done::SandboxStopped(result) => {
+            Done::SandboxesStopped(result) => {
                 self.under_way.sandboxes = false;
                 self.is_stale = true;
+                let result = result.map(|ids| self.life.stopped.extend(ids));
                 self.stopped(result);
             }
             Done::Posted(result) => {
