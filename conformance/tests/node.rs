@@ -46,3 +46,29 @@ fn a_deployment_rolls_out_scales_and_ends_in_processes() {
     kubectl.ok("rollout undo deployment/web -n rolls");
     kubectl.ok("rollout status deployment/web -n rolls --timeout=60s");
 }
+
+/// Two sidecars that say when they are told to stop, and a container that is done soon.
+const SIDECARS: &str = "{apiVersion: batch/v1, kind: Job, metadata: {name: a}, spec: {template: {spec: {restartPolicy: Never, \
+     initContainers: [\
+       {name: s1, restartPolicy: Always, image: 'busybox:1', \
+        command: [sh, -c, \"trap 'sleep 1; exit 0' TERM; while true; do sleep 0.1; done\"]}, \
+       {name: s2, restartPolicy: Always, image: 'busybox:1', \
+        command: [sh, -c, \"trap 'exit 0' TERM; while true; do sleep 0.1; done\"]}], \
+     containers: [{name: c, image: 'busybox:1', command: [sh, -c, 'sleep 1']}]}}}}";
+
+#[test]
+fn sidecars_end_after_the_last_container_the_last_first_and_stay_ended() {
+    let Some(node) = node("sidecars") else { return };
+    let kubectl = &node.kubectl;
+    kubectl.ok_with("create -n sidecars -f -", SIDECARS);
+    kubectl.ok("wait -n sidecars --for=condition=Complete job/a --timeout=60s");
+    let of = |field: &str| {
+        let path = format!("{{.items[0].status.initContainerStatuses[*].{field}}}");
+        node.value("pod -n sidecars -l job-name=a", &path)
+    };
+    assert_eq!(of("restartCount"), "0 0");
+    assert_eq!(of("state.terminated.exitCode"), "0 0");
+    let ends = of("state.terminated.finishedAt");
+    let (first, second) = ends.split_once(' ').unwrap();
+    assert!(second < first, "{ends}");
+}
