@@ -6,7 +6,7 @@ use crate::owner;
 use crate::reconcile::{Outcome, unless_gone};
 use crate::resources;
 use api::Value;
-use client::Error;
+use client::{Error, key_of};
 use std::sync::Arc;
 
 const POD: (&str, &str) = ("v1", "Pod");
@@ -41,7 +41,23 @@ fn wanted_owners(set: &Value, pod: &Value, claim: &Value) -> Option<Value> {
     (owners.as_slice() != held).then(|| owners.into())
 }
 
+/// Whether a claim is to go with the pod of this name that was there before, and is none for the next.
+fn is_stale(set: &Value, pod: &str, claim: &Value) -> bool {
+    let belongs = |owner: &Value| owner.str_at(&["kind"]) == POD.1 && owner.str_at(&["name"]) == pod;
+    set.str_at(&["spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"]) == "Delete"
+        && claim.list_at(&["metadata", "ownerReferences"]).iter().any(belongs)
+}
+
 impl Controller {
+    /// A claim is gone: who waited for its name may make it again.
+    pub(super) fn claim_gone(&self, claim: &Value) {
+        for set in self.sets.cache().list(claim.str_at(&["metadata", "namespace"])) {
+            if super::selector(&set).matches(claim.map_at(&["metadata", "labels"])) {
+                self.queue.add(key_of(&set));
+            }
+        }
+    }
+
     /// Gives the claims of pods the owners that they are to have.
     pub(super) async fn keep_claims(&self, set: &Value, pods: &[Arc<Value>]) -> Outcome {
         let namespace = set.str_at(&["metadata", "namespace"]);
@@ -65,16 +81,16 @@ impl Controller {
     /// Makes the claims of a pod that are not there yet.
     pub(super) async fn make_claims(&self, set: &Value, pod: &Value, n: i64) -> Outcome {
         let namespace = set.str_at(&["metadata", "namespace"]);
+        let pod = pod.str_at(&["metadata", "name"]);
         for template in set.list_at(&["spec", "volumeClaimTemplates"]) {
             let name = claim_name(set, template, n);
             if let Some(claim) = self.claims.cache().get(&format!("{namespace}/{name}")) {
-                if owner::is_leaving(&claim) {
+                if owner::is_leaving(&claim) || is_stale(set, pod, &claim) {
                     return Err(Error::Broken(format!("pvc {name} is being deleted")));
                 }
                 continue;
             }
             let claim = new_claim(set, template, &name);
-            let pod = pod.str_at(&["metadata", "name"]);
             let set_name = set.str_at(&["metadata", "name"]);
             let about = format!("create Claim {name} Pod {pod} in StatefulSet {set_name}");
             match self.client.create(&resources::persistent_volume_claims(), namespace, &claim).await {
@@ -113,6 +129,17 @@ mod tests {
         let pod = tree!({"metadata": {"name": (format!("s-{n}")), "uid": "pod"}});
         let wanted = wanted_owners(&set, &pod, &tree!({"metadata": {"ownerReferences": held}}))?;
         Some(wanted.as_list()?.iter().map(|o| o.str_at(&["uid"]).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_claim_that_goes_with_the_pod_before_is_not_used_again() {
+        let set =
+            |when: &str| tree!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": when}}});
+        let claim =
+            tree!({"metadata": {"ownerReferences": [{"kind": "Pod", "name": "s-2", "uid": "before"}]}});
+        assert!(is_stale(&set("Delete"), "s-2", &claim));
+        assert!(!is_stale(&set("Retain"), "s-2", &claim) && !is_stale(&set("Delete"), "s-1", &claim));
+        assert!(!is_stale(&set("Delete"), "s-2", &Value::map()));
     }
 
     #[test]

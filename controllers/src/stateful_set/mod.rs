@@ -48,6 +48,12 @@ pub fn start(context: &Context<'_>) {
     controller.sets.on_change(reconcile::enqueue(&controller.queue));
     let follower = controller.clone();
     controller.pods.on_change(Arc::new(move |old, new| follower.pod_changed(old, new)));
+    let follower = controller.clone();
+    controller.claims.on_change(Arc::new(move |old, new| {
+        if let (Some(claim), None) = (old, new) {
+            follower.claim_gone(claim);
+        }
+    }));
     let copies = [&controller.sets, &controller.pods, &controller.claims, &controller.revisions];
     let worker = controller.clone();
     reconcile::run_on("stateful-set", &controller.queue, WORKERS, &copies, move |key| {
