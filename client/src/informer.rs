@@ -56,7 +56,7 @@ pub type Handler = Arc<dyn Fn(Option<&Arc<Value>>, Option<&Arc<Value>>) + Send +
 /// Cuts from an object what nobody asks the local copy for.
 pub type Trim = fn(&mut Value);
 
-/// How long a component waits for its own writes to come back before it goes on without.
+/// How long a component waits for its own writes to come back before it goes on without, unless it says otherwise.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Follows one resource in all namespaces. Cheap to clone.
@@ -134,15 +134,29 @@ impl Informer {
 
     /// Returns once the copy shows `written`, an answer of the server to a write (or after a few seconds without).
     pub async fn caught_up(&self, written: &Value) {
+        self.caught_up_within(written, CATCH_UP).await;
+    }
+
+    /// The same, with so much patience; false when the copy does not show it by then.
+    pub async fn caught_up_within(&self, written: &Value, patience: Duration) -> bool {
         let version = version_of(written);
-        let mut progress = self.progress.clone();
-        let _ = tokio::time::timeout(CATCH_UP, progress.wait_for(|p| p.version >= version)).await;
+        self.reaches(move |p| p.version >= version, patience).await
     }
 
     /// Returns once the copy is as `wanted` says (or after a few seconds without).
     pub async fn until(&self, wanted: impl Fn(&Cache) -> bool + Send) {
+        self.until_within(wanted, CATCH_UP).await;
+    }
+
+    /// The same, with so much patience; false when the copy is not so by then.
+    pub async fn until_within(&self, wanted: impl Fn(&Cache) -> bool + Send, patience: Duration) -> bool {
+        self.reaches(move |_| wanted(&self.cache), patience).await
+    }
+
+    async fn reaches(&self, wanted: impl Fn(&Progress) -> bool + Send, patience: Duration) -> bool {
         let mut progress = self.progress.clone();
-        let _ = tokio::time::timeout(CATCH_UP, progress.wait_for(|_| wanted(&self.cache))).await;
+        let waited = tokio::time::timeout(patience, progress.wait_for(wanted)).await;
+        waited.is_ok_and(|reached| reached.is_ok())
     }
 }
 
@@ -257,4 +271,32 @@ fn tell(handlers: &[Handler], was: Option<&Arc<Value>>, is: Option<&Arc<Value>>)
 
 fn ends_initial(bookmark: &Value) -> bool {
     bookmark.str_at(&["metadata", "annotations", "k8s.io/initial-events-end"]) == "true"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    fn written(version: &str) -> Value {
+        tree!({"metadata": {"resourceVersion": version}})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_write_is_told_whether_it_came() {
+        let (sender, progress) = watch::channel(Progress { synced: true, version: 4 });
+        let informer = Informer { cache: Arc::default(), handlers: Arc::default(), progress };
+        assert!(informer.caught_up_within(&written("4"), CATCH_UP).await);
+        assert!(!informer.caught_up_within(&written("5"), CATCH_UP).await);
+        assert!(!informer.until_within(|cache| !cache.is_empty(), CATCH_UP).await);
+        let next = written("5");
+        let later = async {
+            tokio::time::sleep(2 * CATCH_UP).await;
+            sender.send_modify(|p| p.version = 5);
+        };
+        let (came, ()) = tokio::join!(informer.caught_up_within(&next, 3 * CATCH_UP), later);
+        assert!(came);
+        drop(sender);
+        assert!(!informer.caught_up_within(&written("6"), CATCH_UP).await, "nobody follows any more");
+    }
 }

@@ -5,8 +5,13 @@ use crate::owner::{is_leaving, uid};
 use crate::reconcile::{Outcome, unless_gone};
 use crate::{Recorder, resources};
 use api::Value;
-use client::{Client, Error, Informer};
+use client::{Cache, Client, Error, Informer};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// How long a batch waits for the copy to show what was done. With an older copy the owner would get its pods twice.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The pods of one owner.
 pub struct Batch<'a> {
@@ -46,7 +51,10 @@ impl Batch<'_> {
             self.recorder.normal(self.kind, self.owner, "SuccessfulCreate", &message);
         }
         for pod in &made {
-            self.pods.caught_up(pod).await;
+            if !self.pods.caught_up_within(pod, PATIENCE).await {
+                failure = failure.or_else(|| Some(behind()));
+                break;
+            }
         }
         match failure {
             Some(error) if is_namespace_leaving(&error) => Ok(()),
@@ -87,15 +95,17 @@ impl Batch<'_> {
         }
         let owner = uid(self.owner).to_owned();
         let keys: Vec<String> = gone.iter().map(|name| format!("{namespace}/{name}")).collect();
-        self.pods
-            .until(move |cache| {
-                keys.iter().all(|key| {
-                    cache.get(key).is_none_or(|p| is_leaving(&p) || crate::owner::controller_uid(&p) != owner)
-                })
-            })
-            .await;
+        let is_gone = |pod: Arc<Value>| is_leaving(&pod) || crate::owner::controller_uid(&pod) != owner;
+        let all_gone = |cache: &Cache| keys.iter().all(|key| cache.get(key).is_none_or(is_gone));
+        if !self.pods.until_within(all_gone, PATIENCE).await {
+            failure = failure.or_else(|| Some(behind()));
+        }
         failure.map_or(Ok(()), Err)
     }
+}
+
+fn behind() -> Error {
+    Error::Broken("the copy of the pods does not keep up".to_owned())
 }
 
 /// Nothing more can be made in this namespace: it is being deleted.

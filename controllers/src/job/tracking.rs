@@ -3,9 +3,9 @@
 use super::plan::{End, TRACKING, View, count, is_finished, is_tracked};
 use super::{Controller, KIND, ORPHAN, indexes, policy};
 use crate::reconcile::{self, Outcome, unless_gone};
-use crate::{conditions, owner, pods, resources, status};
+use crate::{conditions, owner, pod_batch, pods, resources, status};
 use api::{Str, Value, tree};
-use client::{Error, key_of};
+use client::{Cache, Error, key_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -192,7 +192,8 @@ impl Controller {
         Ok(written)
     }
 
-    /// Takes the finalizer off pods.
+    /// Takes the finalizer off pods. An error as well while the copy still shows it: counted with that copy, the pods
+    /// would count again.
     pub(super) async fn release(&self, pods: &[Arc<Value>]) -> Outcome {
         let mut keys = Vec::new();
         for pod in pods.iter().filter(|pod| is_tracked(pod)) {
@@ -210,12 +211,12 @@ impl Controller {
             keys.push((key_of(pod), meta("uid").to_owned()));
         }
         let is_free = |pod: &Value, uid: &str| owner::uid(pod) != uid || !is_tracked(pod);
-        self.pods
-            .until(move |cache| {
-                keys.iter().all(|(key, uid)| cache.get(key).is_none_or(|pod| is_free(&pod, uid)))
-            })
-            .await;
-        Ok(())
+        let all_free =
+            |cache: &Cache| keys.iter().all(|(key, uid)| cache.get(key).is_none_or(|pod| is_free(&pod, uid)));
+        if self.pods.until_within(all_free, pod_batch::PATIENCE).await {
+            return Ok(());
+        }
+        Err(Error::Broken("the copy of the pods still shows them uncounted".to_owned()))
     }
 
     /// A pod that waits to be counted by a job that is gone, or over.
