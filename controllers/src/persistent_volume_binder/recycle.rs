@@ -29,6 +29,9 @@ impl Binder {
                 self.recorder.normal(VOLUME, volume, "VolumeFailedRecycle", &message);
                 return Ok(());
             }
+            if !self.is_still_released(volume).await? {
+                return Ok(());
+            }
             let created = self.client.create(&resources::pods(), NAMESPACE, &wanted).await?;
             self.pods.caught_up(&created).await;
             return Ok(());

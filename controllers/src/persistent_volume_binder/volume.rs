@@ -86,6 +86,16 @@ impl Binder {
         }
     }
 
+    /// Asks the server once more before data is lost: the copy may lag.
+    pub(super) async fn is_still_released(&self, volume: &Value) -> Result<bool, Error> {
+        let name = volume.str_at(&["metadata", "name"]);
+        let Some(now) = self.client.find(&resources::persistent_volumes(), "", name).await? else {
+            return Ok(false);
+        };
+        let claim = self.claims.cache().get(&storage::claim_key(&now).unwrap_or_default());
+        Ok(is_same_release(volume, &now, claim.as_deref()))
+    }
+
     async fn delete(&self, volume: &Value) -> Outcome {
         if crate::owner::is_leaving(volume) {
             return Ok(());
@@ -98,6 +108,9 @@ impl Binder {
                 return self.fail_volume(volume, "VolumeFailedDelete", &message).await;
             }
         };
+        if !self.is_still_released(volume).await? {
+            return Ok(());
+        }
         let deleted = tokio::task::spawn_blocking(move || provision::delete_host_path(&path)).await;
         if let Err(message) = deleted.unwrap_or_else(|broken| Err(broken.to_string())) {
             self.look_again_at_volume(volume);
@@ -113,5 +126,56 @@ impl Binder {
     pub(super) async fn make_available(&self, volume: &Value) -> Outcome {
         self.recorder.normal(VOLUME, volume, "VolumeRecycled", "Volume recycled");
         self.untie(volume).await
+    }
+}
+
+/// Whether a volume as it is `now` is to be reclaimed as it `was`: the same volume, for the same claim, with the same
+/// policy; and that claim is not there, or has another volume.
+fn is_same_release(was: &Value, now: &Value, claim: Option<&Value>) -> bool {
+    let bound_to = |volume: &'_ Value| volume.str_at(&["spec", "claimRef", "uid"]).to_owned();
+    let same = |path: &[&str]| was.str_at(path) == now.str_at(path);
+    let has_it = |claim: &Value| {
+        let volume = claim.str_at(&["spec", "volumeName"]);
+        let is_its = volume.is_empty() || volume == now.str_at(&["metadata", "name"]);
+        is_its && claim.str_at(&["metadata", "uid"]) == bound_to(now)
+    };
+    let is_it = same(&["metadata", "uid"])
+        && same(&["spec", "persistentVolumeReclaimPolicy"])
+        && same(&["spec", "claimRef", "uid"]);
+    is_it && !bound_to(now).is_empty() && !crate::owner::is_leaving(now) && !claim.is_some_and(has_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    #[test]
+    fn a_volume_that_changed_since_it_was_seen_is_not_reclaimed() {
+        let was = tree!({"metadata": {"name": "v", "uid": "u"}, "spec": {
+            "persistentVolumeReclaimPolicy": "Delete", "claimRef": {"uid": "c"}}});
+        assert!(is_same_release(&was, &was, None));
+        for (path, value) in [
+            (["metadata", "uid"].as_slice(), "another"),
+            (&["spec", "persistentVolumeReclaimPolicy"], "Retain"),
+            (&["spec", "claimRef", "uid"], "another"),
+            (&["spec", "claimRef", "uid"], ""),
+            (&["metadata", "deletionTimestamp"], "2026-01-01T00:00:00Z"),
+        ] {
+            let mut now = was.clone();
+            now.set(path, value);
+            assert!(!is_same_release(&was, &now, None), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_not_reclaimed_while_its_claim_has_it() {
+        let was = tree!({"metadata": {"name": "v", "uid": "u"}, "spec": {"claimRef": {"uid": "c"}}});
+        let claim =
+            |uid: &str, volume: &str| tree!({"metadata": {"uid": uid}, "spec": {"volumeName": volume}});
+        assert!(!is_same_release(&was, &was, Some(&claim("c", "v"))));
+        assert!(!is_same_release(&was, &was, Some(&claim("c", ""))));
+        assert!(is_same_release(&was, &was, Some(&claim("c", "w"))));
+        assert!(is_same_release(&was, &was, Some(&claim("later", "v"))));
     }
 }
