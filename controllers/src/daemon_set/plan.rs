@@ -138,19 +138,32 @@ impl<'a> View<'a> {
         gone
     }
 
-    /// New pods beside old ones: where the old one is down, and on so many other nodes at once.
+    /// New pods beside old ones: where the old one is down, and on so many other nodes at once. Where none is to run,
+    /// the old one goes, as soon as enough others are up.
     fn surge(&self, most: usize, plan: &mut Plan) {
-        let (mut under_way, mut more) = (0, Vec::new());
+        let runs: BTreeMap<&str, bool> =
+            self.places.iter().map(|p| (p.name.as_str(), p.should_run)).collect();
+        let (mut under_way, mut up, mut more, mut surplus) = (0, 0, Vec::new(), Vec::new());
         for (node, here) in &self.pods {
-            match self.pair(here) {
-                None => under_way += 1,
-                Some((None, Some(old))) if self.is_up(old) => more.push((*node).to_owned()),
-                Some((None, Some(_))) => plan.create.push((*node).to_owned()),
-                Some((Some(new), Some(old))) if self.is_up(new) => plan.delete.push(name(old)),
-                Some((Some(_), Some(_))) => under_way += 1,
-                Some((_, None)) => {}
+            let Some(&should_run) = runs.get(node) else { continue };
+            let Some(pair) = self.pair(here) else {
+                under_way += 1;
+                continue;
+            };
+            let is_up = pair.1.or(pair.0).is_some_and(|pod| self.is_up(pod));
+            up += usize::from(is_up);
+            match pair {
+                (_, None) => {}
+                (Some(new), Some(old)) if self.is_up(new) => plan.delete.push(name(old)),
+                (Some(_), Some(_)) => under_way += 1,
+                (None, Some(old)) if !should_run && is_up => surplus.push(name(old)),
+                (None, Some(old)) if !should_run => plan.delete.push(name(old)),
+                (None, Some(_)) if is_up => more.push((*node).to_owned()),
+                (None, Some(_)) => plan.create.push((*node).to_owned()),
             }
         }
+        surplus.truncate(up.saturating_sub(runs.values().filter(|runs| **runs).count()));
+        plan.delete.extend(surplus);
         more.truncate(most.saturating_sub(under_way));
         plan.create.extend(more);
     }
@@ -229,5 +242,25 @@ mod tests {
         assert_eq!(plan, Plan::default());
         let up = pod("n1", "new", "True");
         assert_eq!(planned(&set, &places(), &[("a", &one), ("a", &up), ("b", &two)]).delete, ["p1"]);
+    }
+
+    #[test]
+    fn with_surge_no_pod_is_made_where_none_is_to_run() {
+        let set = tree!({"spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": 2}}}});
+        let mut places = places();
+        places[1].should_run = false;
+        let (one, two) = (pod("p1", "new", "True"), pod("p2", "old", "True"));
+        let plan = planned(&set, &places, &[("a", &one), ("b", &two)]);
+        assert_eq!((plan.create.len(), plan.delete), (0, vec!["p2".to_owned()]));
+        let starting = pod("p1", "new", "False");
+        let plan = planned(&set, &places, &[("a", &starting), ("b", &two)]);
+        assert_eq!(plan, Plan::default(), "it stays until the other is up");
+        let down = pod("p2", "old", "False");
+        let plan = planned(&set, &places, &[("a", &starting), ("b", &down)]);
+        assert_eq!((plan.create.len(), plan.delete), (0, vec!["p2".to_owned()]));
+        let mut lost = (*pod("p3", "old", "True")).clone();
+        lost.set(&["spec", "nodeName"], "gone");
+        let plan = planned(&set, &places[..1], &[("a", &one), ("gone", &Arc::new(lost))]);
+        assert_eq!(plan, Plan::default(), "a node that is gone gets nothing");
     }
 }
