@@ -152,11 +152,12 @@ impl Controller {
             kind: KIND,
         };
         let new = plan.create.iter().take(BURST).map(|node| new_pod(set, node, hash));
-        batch.create(new.collect()).await?;
+        let created = batch.create(new.collect()).await;
         let mut delete = plan.delete;
         delete.extend(plan.ended.iter().filter_map(|(node, pod)| self.replace(key, set, node, pod)));
         delete.truncate(BURST);
-        batch.delete(&delete).await
+        let deleted = batch.delete(&delete).await;
+        created.and(deleted)
     }
 
     /// The name of a pod that ended, when it is time to replace it: one that fails again and again on its node waits
