@@ -8,7 +8,7 @@ use crate::{Context, Recorder, owner, resources};
 use api::{Value, tree};
 use client::{Client, Error, Informer, WorkQueue, key_of};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -101,13 +101,15 @@ fn number(address: IpAddr) -> u128 {
 struct Ledger {
     range: PodRange,
     taken: BTreeSet<u32>,
+    /// By node, the parts that are being written; one stays until it is known what became of it.
+    pending: BTreeMap<String, u32>,
     next: u32,
     waiting: BTreeSet<String>,
 }
 
 impl Ledger {
     fn new(range: PodRange) -> Self {
-        Ledger { range, taken: BTreeSet::new(), next: 0, waiting: BTreeSet::new() }
+        Ledger { range, taken: BTreeSet::new(), pending: BTreeMap::new(), next: 0, waiting: BTreeSet::new() }
     }
 
     /// Takes the next part that is free, in turn.
@@ -121,6 +123,42 @@ impl Ledger {
         self.next = (part + 1) % parts;
         self.taken.insert(part);
         Some(part)
+    }
+
+    /// The part that a node is to have: the one tried before if nobody knows whether it has that, or else a free one.
+    fn take_for(&mut self, node: &str) -> Option<u32> {
+        if let Some(part) = self.pending.get(node) {
+            return Some(*part);
+        }
+        let part = self.take()?;
+        self.pending.insert(node.to_owned(), part);
+        Some(part)
+    }
+
+    /// The node has not got the part that was pending.
+    fn give_back(&mut self, node: &str) -> BTreeSet<String> {
+        match self.pending.remove(node) {
+            Some(part) if self.taken.remove(&part) => std::mem::take(&mut self.waiting),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Notes what became of a node. Gives those that may try again.
+    fn note(&mut self, old: Option<&Value>, new: Option<&Value>) -> BTreeSet<String> {
+        let Some(name) = new.or(old).map(key_of) else { return BTreeSet::new() };
+        let (had, has) = (old.map(ranges_of).unwrap_or_default(), new.map(ranges_of).unwrap_or_default());
+        let mut woken = BTreeSet::new();
+        if new.is_none() {
+            self.waiting.remove(&name);
+        }
+        if new.is_none() || !has.is_empty() {
+            woken.append(&mut self.give_back(&name));
+        }
+        if had != has {
+            woken.append(&mut self.release(&had));
+        }
+        new.into_iter().for_each(|node| self.occupy(node));
+        woken
     }
 
     fn occupy(&mut self, node: &Value) {
@@ -164,15 +202,10 @@ pub fn start(context: &Context<'_>) {
         queue: queue.clone(),
     };
     let (ledger, wake) = (ipam.ledger.clone(), queue.clone());
-    ipam.nodes.on_change(Arc::new(move |old, new| match (old, new) {
-        (_, Some(node)) if ranges_of(node).is_empty() => wake.add(key_of(node)),
-        (_, Some(node)) => ledger.lock().occupy(node),
-        (Some(node), None) => {
-            let mut ledger = ledger.lock();
-            ledger.waiting.remove(&key_of(node));
-            ledger.release(&ranges_of(node)).into_iter().for_each(|name| wake.add(name));
-        }
-        (None, None) => {}
+    ipam.nodes.on_change(Arc::new(move |old, new| {
+        let woken = ledger.lock().note(old.map(|n| &**n), new.map(|n| &**n));
+        let lacking = new.filter(|node| ranges_of(node).is_empty()).map(|node| key_of(node));
+        woken.into_iter().chain(lacking).for_each(|name| wake.add(name));
     }));
     let copy = ipam.nodes.clone();
     reconcile::run_on("node-ipam", &queue, WORKERS, &[&copy], move |name| {
@@ -189,7 +222,7 @@ impl Ipam {
         };
         let (range, part) = {
             let mut ledger = self.ledger.lock();
-            match ledger.take() {
+            match ledger.take_for(name) {
                 Some(part) => (ledger.range, part),
                 None => {
                     if ledger.waiting.insert(name.to_owned()) {
@@ -201,18 +234,19 @@ impl Ipam {
             }
         };
         let range = range.part(part);
-        let given = self.give(name, &node, &range).await;
-        match &given {
-            Ok(written) => self.nodes.caught_up(written).await,
-            Err(_) => {
-                let woken = self.ledger.lock().release(&[range]);
-                woken.into_iter().for_each(|name| self.queue.add(name));
+        let written = match self.give(name, &node, &range).await {
+            Ok(written) => written,
+            Err(error) => {
+                // Without a clear answer it may have been written: it is tried again with the same range.
+                if is_refusal(error.code()) {
+                    let woken = self.ledger.lock().give_back(name);
+                    woken.into_iter().for_each(|name| self.queue.add(name));
+                }
+                return if error.is_not_found() { Ok(()) } else { Err(error) };
             }
-        }
-        match given {
-            Err(error) if error.is_not_found() => Ok(()),
-            given => given.map(drop),
-        }
+        };
+        self.nodes.caught_up(&written).await;
+        Ok(())
     }
 
     /// Writes the range to the node, unless it has become another node or has got one.
@@ -220,15 +254,13 @@ impl Ipam {
         let patch = tree!({
             "metadata": {"uid": (owner::uid(node))}, "spec": {"podCIDR": range, "podCIDRs": [range]}
         });
-        match self.client.strategic_patch(&resources::nodes(), "", name, &patch).await {
-            // Perhaps it was written although the answer did not come.
-            Err(error) if error.code().is_none() => {
-                let now = self.client.get(&resources::nodes(), "", name).await?;
-                if ranges_of(&now) == [range] { Ok(now) } else { Err(error) }
-            }
-            written => written,
-        }
+        self.client.strategic_patch(&resources::nodes(), "", name, &patch).await
     }
+}
+
+/// Nothing was written, for sure.
+fn is_refusal(code: Option<u16>) -> bool {
+    code.is_some_and(|code| (400..500).contains(&code))
 }
 
 #[cfg(test)]
@@ -237,7 +269,7 @@ mod tests {
 
     fn node(ranges: &[&str]) -> Value {
         let ranges: Vec<Value> = ranges.iter().map(|r| Value::from(*r)).collect();
-        tree!({"spec": {"podCIDRs": ranges}})
+        tree!({"metadata": {"name": "n"}, "spec": {"podCIDRs": ranges}})
     }
 
     #[test]
@@ -279,5 +311,41 @@ mod tests {
         assert_eq!(PodRange::parse("10.244.0.0/16"), Ok(PodRange::default()));
         assert!(PodRange::parse("10.0.0.0/4").is_err() && PodRange::parse("fd00::/32").is_err());
         assert!(PodRange::parse("x").is_err() && PodRange::parse("10.0.0.0/30").is_err());
+    }
+
+    #[test]
+    fn a_part_that_may_have_been_written_stays_the_nodes_until_it_is_seen() {
+        let mut ledger = Ledger::new(PodRange::default());
+        assert_eq!(
+            (ledger.take_for("n"), ledger.take_for("n"), ledger.take_for("m")),
+            (Some(0), Some(0), Some(1))
+        );
+        ledger.note(None, Some(&node(&[])));
+        assert_eq!(ledger.take_for("n"), Some(0), "nothing is known yet");
+        ledger.note(Some(&node(&[])), Some(&node(&["10.244.7.0/24"])));
+        assert_eq!(ledger.taken, [1, 7].into(), "it got another");
+        ledger.give_back("m");
+        assert_eq!(ledger.taken, [7].into());
+    }
+
+    #[test]
+    fn only_a_refusal_says_that_nothing_was_written() {
+        assert!(is_refusal(Some(409)) && is_refusal(Some(404)));
+        assert!(!is_refusal(Some(500)) && !is_refusal(None), "no answer, or one from in between");
+    }
+
+    #[test]
+    fn a_node_that_was_made_again_unseen_gives_up_what_it_had() {
+        let mut ledger = Ledger::new(PodRange { prefix: 23, ..PodRange::default() });
+        ledger.note(None, Some(&node(&["10.244.0.0/24"])));
+        ledger.take_for("m");
+        ledger.waiting.insert("w".to_owned());
+        let woken = ledger.note(Some(&node(&["10.244.0.0/24"])), Some(&node(&[])));
+        assert_eq!((woken, ledger.taken.clone()), (["w".to_owned()].into(), [1].into()));
+        assert_eq!(ledger.take_for("n"), Some(0));
+        ledger.note(Some(&node(&[])), Some(&node(&["10.244.0.0/24"])));
+        assert_eq!(ledger.taken, [0, 1].into());
+        ledger.note(Some(&node(&["10.244.0.0/24"])), None);
+        assert_eq!((ledger.taken.clone(), ledger.pending.len()), ([1].into(), 1));
     }
 }
