@@ -3,7 +3,7 @@
 use crate::reconcile::{self, Outcome};
 use crate::{Context, Recorder, owner, pods, resources};
 use api::{Value, tree};
-use client::{Client, Informer, WorkQueue, key_of};
+use client::{Client, Error, Informer, WorkQueue, key_of};
 use std::sync::Arc;
 
 const WORKERS: usize = 5;
@@ -21,6 +21,15 @@ fn has_ephemeral(pod: &Value) -> bool {
     pod.list_at(&["spec", "volumes"]).iter().any(|volume| volume.get("ephemeral").is_some())
 }
 
+/// Whether the claim has the name of one that is to be made for the pod.
+fn wants(pod: &Value, claim: &Value) -> bool {
+    let is_it = |volume: &Value| {
+        volume.get("ephemeral").is_some()
+            && pods::ephemeral_claim(pod, volume) == claim.str_at(&["metadata", "name"])
+    };
+    pod.list_at(&["spec", "volumes"]).iter().any(is_it)
+}
+
 pub fn start(context: &Context<'_>) {
     let queue = WorkQueue::new();
     let controller = Controller {
@@ -31,19 +40,17 @@ pub fn start(context: &Context<'_>) {
     };
     let changed = queue.clone();
     controller.pods.on_change(Arc::new(move |old, new| {
-        if let (None, Some(pod)) = (old, new)
-            && has_ephemeral(pod)
-        {
+        let is_new = |pod: &Value| old.is_none_or(|old| owner::uid(old) != owner::uid(pod));
+        if let Some(pod) = new.filter(|pod| is_new(pod) && has_ephemeral(pod)) {
             changed.add(key_of(pod));
         }
     }));
-    // A claim that somebody deleted is made again.
-    let changed = queue.clone();
+    // A claim that somebody deleted is made again, or for the first time if it was another's.
+    let (changed, pods) = (queue.clone(), controller.pods.clone());
     controller.claims.on_change(Arc::new(move |old, new| {
-        if let (Some(claim), None) = (old, new)
-            && let Some(pod) = owner::controller_key(claim, POD)
-        {
-            changed.add(pod);
+        if let (Some(claim), None) = (old, new) {
+            let all = pods.cache().list(claim.str_at(&["metadata", "namespace"]));
+            all.iter().filter(|pod| wants(pod, claim)).for_each(|pod| changed.add(key_of(pod)));
         }
     }));
     let copies = [controller.pods.clone(), controller.claims.clone()];
@@ -70,6 +77,7 @@ impl Controller {
                     let why =
                         format!("PVC {namespace}/{name} was not created for pod {key} (pod is not owner)");
                     self.tell(&pod, volume, &why);
+                    return Err(Error::Broken(why));
                 }
                 continue;
             }
@@ -122,5 +130,14 @@ mod tests {
         assert_eq!(owner::controller_uid(&claim), "u");
         assert_eq!(claim.str_at(&["metadata", "labels", "a"]), "b");
         assert_eq!(claim.list_at(&["spec", "accessModes"]).len(), 1);
+    }
+
+    #[test]
+    fn a_pod_waits_for_the_name_of_its_claim_whoever_has_it() {
+        let pod = tree!({"metadata": {"name": "p"}, "spec": {"volumes": [
+            {"name": "scratch", "ephemeral": {}}, {"name": "other", "emptyDir": {}}]}});
+        let claim = |name: &str| tree!({"metadata": {"name": name}});
+        assert!(wants(&pod, &claim("p-scratch")));
+        assert!(!wants(&pod, &claim("p-other")) && !wants(&pod, &claim("scratch")));
     }
 }
