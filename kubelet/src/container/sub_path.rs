@@ -16,15 +16,30 @@ const FOLDER: &str = "volume-subpaths";
 /// The largest file that is read for its text.
 const LARGEST_TEXT: u64 = 64 << 10;
 
+/// Links may name a place beneath the root in full, or lead out and in again: the place they lead to is then opened
+/// without them.
 fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    openat2(
-        root,
-        path,
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-    )
+    let open = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    };
+    match open(path) {
+        Err(Errno::XDEV) => open(&place_beneath(root, path).ok_or(Errno::XDEV)?),
+        opened => opened,
+    }
+}
+
+/// Where a path leads, relative to the root; nothing when that is not beneath it.
+fn place_beneath(root: &OwnedFd, path: &Path) -> Option<PathBuf> {
+    let root = fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).ok()?;
+    let full = root.join(path);
+    // The last part may be missing.
+    let place = fs::canonicalize(&full).ok().or_else(|| {
+        let folder = fs::canonicalize(full.parent()?).ok()?;
+        Some(folder.join(full.file_name()?))
+    })?;
+    place.strip_prefix(&root).map(Path::to_owned).ok()
 }
 
 fn open_root(root: &Path) -> io::Result<OwnedFd> {
@@ -141,6 +156,13 @@ mod tests {
         symlink("..1", dir.path().join("..data")).unwrap();
         symlink("..data/key", dir.path().join("key")).unwrap();
         assert_eq!(read(dir.path(), "key").unwrap(), "v");
+        // In full, as a volume of the machine may have them.
+        symlink(dir.path().join("..1"), dir.path().join("full")).unwrap();
+        assert_eq!(read(dir.path(), "full/key").unwrap(), "v");
+        make(dir.path(), "full/a/b").unwrap();
+        assert!(dir.path().join("..1/a/b").is_dir());
+        symlink(dir.path().parent().unwrap(), dir.path().join("out")).unwrap();
+        assert!(read(dir.path(), "out").is_err() && make(dir.path(), "out/made").is_err());
     }
 
     #[test]
