@@ -63,14 +63,18 @@ impl Plugin for PodTopologySpread {
     }
 
     fn may_help(&self, pod: &Pod, change: &Change) -> bool {
+        // Who is selected by the cluster's own constraints is found out when the pod is tried.
+        let by_default = pod.spread.is_empty() && self.defaults.iter().flatten().any(|c| c.is_hard);
         let concerns = |other: &Pod| {
-            other.namespace == pod.namespace
-                && pod.spread.iter().any(|c| c.selector.matches(Some(&other.labels)))
+            let selects = |c: &SpreadConstraint| c.is_hard && c.selector.matches(Some(&other.labels));
+            other.namespace == pod.namespace && (by_default || pod.spread.iter().any(selects))
         };
         match change {
             Change::Own | Change::Node { .. } | Change::NodeGone => true,
             Change::PodPlaced(other) | Change::PodGone(other) => concerns(other),
-            Change::PodChanged { old, new } => concerns(old) != concerns(new),
+            Change::PodChanged { old, new } => {
+                concerns(old) != concerns(new) || (by_default && concerns(new) && old.labels != new.labels)
+            }
             Change::Storage(_) => false,
         }
     }
@@ -185,4 +189,47 @@ fn soft_scores(
         Some(score) => MOST * (most + least - score) / most,
     };
     scores.into_iter().map(normal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+
+    fn pod(namespace: &str, app: &str, spread: api::Value) -> Arc<Pod> {
+        Arc::new(Pod::of(&tree!({"metadata": {"name": "p", "namespace": namespace, "labels": {"app": app}},
+            "spec": {"topologySpreadConstraints": (spread)}})))
+    }
+
+    #[test]
+    fn pods_held_back_by_the_clusters_own_constraints_hear_of_the_pods_of_their_namespace() {
+        let hard =
+            SpreadConstraint { is_hard: true, ..SpreadConstraint::soft(ZONE, 1, LabelSelector::nothing()) };
+        let soft = SpreadConstraint { is_hard: false, ..hard.clone() };
+        let told =
+            |constraint: &SpreadConstraint| PodTopologySpread { defaults: Some(vec![constraint.clone()]) };
+        let silent = pod("a", "web", tree!([]));
+        let gone = |namespace: &str| Change::PodGone(pod(namespace, "web", tree!([])));
+        assert!(told(&hard).may_help(&silent, &gone("a")) && !told(&hard).may_help(&silent, &gone("b")));
+        assert!(!told(&soft).may_help(&silent, &gone("a")));
+        assert!(!PodTopologySpread::default().may_help(&silent, &gone("a")));
+        let changed =
+            |app: &str| Change::PodChanged { old: pod("a", "web", tree!([])), new: pod("a", app, tree!([])) };
+        assert!(
+            told(&hard).may_help(&silent, &changed("db")) && !told(&hard).may_help(&silent, &changed("web"))
+        );
+    }
+
+    #[test]
+    fn pods_with_constraints_hear_of_those_that_the_hard_ones_select() {
+        let constraint = |when: &str| {
+            tree!([{"topologyKey": ZONE, "maxSkew": 1, "whenUnsatisfiable": when,
+                "labelSelector": {"matchLabels": {"app": "web"}}}])
+        };
+        let spread = PodTopologySpread::default();
+        let own = pod("a", "web", constraint("DoNotSchedule"));
+        let gone = |app: &str| Change::PodGone(pod("a", app, tree!([])));
+        assert!(spread.may_help(&own, &gone("web")) && !spread.may_help(&own, &gone("db")));
+        assert!(!spread.may_help(&pod("a", "web", constraint("ScheduleAnyway")), &gone("web")));
+    }
 }
