@@ -25,6 +25,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it may help any pod that the plugin of this name turned down; who is not sure says yes.
+    pub fn concerns(&self, plugin: &str) -> bool {
+        match self {
+            Change::PodPlaced(_) => matches!(plugin, "" | "InterPodAffinity" | "PodTopologySpread"),
+            _ => true,
+        }
+    }
+
     /// Whether a node came or has something else that `differs` tells.
     pub fn of_node(&self, differs: impl Fn(&Node, &Node) -> bool) -> bool {
         match self {

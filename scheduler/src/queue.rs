@@ -55,6 +55,8 @@ pub struct Queue {
     failed: BTreeMap<(Instant, u64), Str>,
     /// Those that fit nowhere, by the time since when.
     parked: BTreeMap<(Instant, u64), Str>,
+    /// The same by the plugins that turned them down; without a name where none did.
+    parked_by: HashMap<&'static str, BTreeMap<(Instant, u64), Str>>,
     next: u64,
 }
 
@@ -141,6 +143,9 @@ impl Queue {
         let place = (now, self.next);
         let Some((uid, _)) = self.pods.get_key_value(uid) else { return };
         self.parked.insert(place, uid.clone());
+        for plugin in named(&plugins) {
+            self.parked_by.entry(plugin).or_default().insert(place, uid.clone());
+        }
         let uid = uid.clone();
         if let Some(waiting) = self.pods.get_mut(&uid) {
             told.clone_into(&mut waiting.told);
@@ -165,15 +170,18 @@ impl Queue {
 
     /// Something happened: pods that may fare better now are tried again.
     pub fn tell(&mut self, change: &Change, now: Instant) {
-        let helped = |uid: &&Str| {
-            self.pods.get(*uid).is_some_and(|waiting| {
-                let Some(profile) = self.configuration.profile(&waiting.pod.scheduler) else { return true };
-                let by = |name: &&str| profile.plugin(name).is_some_and(|p| p.may_help(&waiting.pod, change));
-                waiting.plugins.is_empty() || waiting.plugins.iter().any(by)
-            })
-        };
-        let woken: Vec<Str> = self.parked.values().filter(helped).cloned().collect();
-        woken.iter().for_each(|uid| self.retry(uid, now));
+        let mut woken = BTreeMap::new();
+        for (plugin, pods) in self.parked_by.iter().filter(|(plugin, _)| change.concerns(plugin)) {
+            let helped = pods.iter().filter(|(_, uid)| self.is_helped(uid, plugin, change));
+            woken.extend(helped.map(|(place, uid)| (*place, uid.clone())));
+        }
+        woken.values().for_each(|uid| self.retry(uid, now));
+    }
+
+    fn is_helped(&self, uid: &str, plugin: &str, change: &Change) -> bool {
+        let Some(waiting) = self.pods.get(uid) else { return false };
+        let Some(profile) = self.configuration.profile(&waiting.pod.scheduler) else { return true };
+        plugin.is_empty() || profile.plugin(plugin).is_some_and(|p| p.may_help(&waiting.pod, change))
     }
 
     /// At once, or when the time after the last failure is over.
@@ -224,10 +232,24 @@ impl Queue {
             Some(Place::Active(rank)) => drop(self.active.remove(&rank)),
             Some(Place::Backoff(at, number)) => drop(self.backoff.remove(&(at, number))),
             Some(Place::Failed(at, number)) => drop(self.failed.remove(&(at, number))),
-            Some(Place::Unschedulable(since, number)) => drop(self.parked.remove(&(since, number))),
+            Some(Place::Unschedulable(since, number)) => self.unpark(uid, (since, number)),
             _ => {}
         }
     }
+
+    fn unpark(&mut self, uid: &str, place: (Instant, u64)) {
+        self.parked.remove(&place);
+        for plugin in self.pods.get(uid).into_iter().flat_map(|waiting| named(&waiting.plugins)) {
+            if let Some(pods) = self.parked_by.get_mut(plugin) {
+                pods.remove(&place);
+            }
+        }
+    }
+}
+
+/// The plugins that turned a pod down; one without a name where there are none.
+fn named(plugins: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    plugins.iter().copied().chain(plugins.is_empty().then_some(""))
 }
 
 /// Whether a change of the pod itself may help it.
@@ -280,6 +302,33 @@ mod tests {
         queue.park("a", "no room", vec!["NodeResourcesFit"], now);
         assert_eq!(queue.next_wake(), Some(now + LONGEST_WAIT));
         assert_eq!(names(&mut queue, now + LONGEST_WAIT), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_wakes_those_that_it_may_help_once_and_in_their_order() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let later = now + Duration::from_secs(30);
+        for (uid, plugins) in
+            [("a", vec!["NodeResourcesFit", "NodePorts"]), ("b", Vec::new()), ("c", vec!["NodeResourcesFit"])]
+        {
+            queue.put(pod(uid, 0), "", now);
+            queue.pop(now).unwrap();
+            queue.park(uid, "no room", plugins, now);
+        }
+        queue.tell(&Change::PodPlaced(pod("x", 0)), later);
+        assert_eq!(names(&mut queue, later), ["b"]);
+        queue.tell(&Change::PodGone(pod("x", 0)), later);
+        assert_eq!(names(&mut queue, later), ["a", "c"]);
+        assert!(queue.parked.is_empty() && queue.parked_by.values().all(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn plugins_that_a_change_does_not_concern_see_no_help_in_it() {
+        let pod = pod("a", 0);
+        let change = Change::PodPlaced(pod.clone());
+        for plugin in crate::plugins::all(crate::plugins::Args::default()) {
+            assert!(change.concerns(plugin.name()) || !plugin.may_help(&pod, &change), "{}", plugin.name());
+        }
     }
 
     #[tokio::test(start_paused = true)]
