@@ -5,9 +5,13 @@ use super::credentials::Credential;
 use api::{Value, json, tree};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The file, in the kubelet's folder.
+/// The folder and the file in it, in the kubelet's folder: for root alone, as short passwords can be guessed from it.
+const FOLDER: &str = "image_manager";
 const FILE: &str = "pulled_images.json";
 
 pub struct Records {
@@ -19,8 +23,8 @@ pub struct Records {
 impl Records {
     /// Reads what is kept; what cannot be read counts as nothing.
     pub fn open(root: &Path) -> Self {
-        let file = root.join(FILE);
-        let kept = std::fs::read(&file).ok().and_then(|text| json::parse(&text).ok());
+        let file = root.join(FOLDER).join(FILE);
+        let kept = fs::read(&file).ok().and_then(|text| json::parse(&text).ok());
         let entries = kept.as_ref().and_then(Value::as_map).into_iter().flat_map(api::Map::iter);
         let hashes = |list: &Value| {
             let list = list.as_list().unwrap_or_default();
@@ -70,12 +74,19 @@ impl Records {
             let list = hashes.iter().map(|hash| Value::from(hash.as_str())).collect();
             file.set(&[name], Value::List(list));
         }
-        let whole = self.file.with_extension("new");
-        let written =
-            std::fs::write(&whole, json::to_vec(&file)).and_then(|()| std::fs::rename(&whole, &self.file));
-        if let Err(error) = written {
+        if let Err(error) = self.write(&json::to_vec(&file)) {
             tracing::warn!(%error, "what was pulled with which credentials cannot be kept");
         }
+    }
+
+    fn write(&self, text: &[u8]) -> io::Result<()> {
+        if let Some(folder) = self.file.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let whole = self.file.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&whole)?.write_all(text)?;
+        fs::rename(&whole, &self.file)
     }
 }
 
@@ -87,20 +98,21 @@ fn image_of(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn an_image_stays_for_those_whose_secret_opened_it() {
-        let folder = std::env::temp_dir().join(format!("pulled-images-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let key = Credential { username: "a".into(), password: "b".into(), of_pod: true };
-        let records = Records::open(&folder);
+        let records = Records::open(folder.path());
         assert_eq!(records.holders("reg.io/a", "sha256:1"), None);
         records.pulled("reg.io/a", "sha256:1", Some(&key));
-        let again = Records::open(&folder);
+        let again = Records::open(folder.path());
         assert_eq!(again.holders("reg.io/a", "sha256:1"), Some(BTreeSet::from([key.hash()])));
         again.pulled("reg.io/a", "sha256:1", None);
-        assert_eq!(Records::open(&folder).holders("reg.io/a", "sha256:1"), None);
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(Records::open(folder.path()).holders("reg.io/a", "sha256:1"), None);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&again.file), mode(again.file.parent().unwrap())), (0o600, 0o700));
     }
 
     #[test]
