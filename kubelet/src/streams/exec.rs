@@ -26,6 +26,8 @@ const SIGPIPE: u32 = 13;
 /// How often and how long we look for containerd when it is away.
 const WAIT_TRIES: u32 = 60;
 const WAIT_AGAIN: Duration = Duration::from_millis(500);
+/// How long a process that was killed may take to end.
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// A command to run.
 pub struct Command<'a> {
@@ -75,11 +77,10 @@ impl Command<'_> {
             Ok(()) => self.follow(&process, ends, session).await.map_err(|why| why.message().to_owned()),
             Err(why) => Err(told("start", &why)),
         };
-        if ended.is_err() {
-            let _ = process.kill(SIGKILL).await;
-        }
-        if let Err(why) = process.delete().await {
-            tracing::debug!(%why, "a process that was added to a container is left behind");
+        let deleted = if ended.is_ok() { process.delete().await } else { end(&mut process).await };
+        if let Err(why) = deleted.or_else(unless_gone) {
+            tracing::debug!(%why, "a process that was added to a container is left to the next sweep");
+            fifos.leave();
         }
         ended
     }
@@ -145,13 +146,27 @@ pub async fn sweep(runtime: Runtime, folder: PathBuf) {
     for folder in left.flatten() {
         let name = folder.file_name();
         if let Some((container_id, exec_id)) = name.to_str().and_then(|name| name.split_once('.')) {
-            let mut process = Process::of(&runtime, container_id, exec_id);
-            let _ = process.kill(SIGKILL).await;
-            let _ = process.wait().await;
-            let _ = process.delete().await;
+            let ended = end(&mut Process::of(&runtime, container_id, exec_id)).await;
+            if let Err(why) = ended.or_else(unless_gone) {
+                tracing::debug!(%why, container_id, exec_id, "a process of an earlier kubelet is left");
+                continue;
+            }
         }
         let _ = std::fs::remove_dir_all(folder.path());
     }
+}
+
+/// Ends a process that may run, and forgets it: not before it has ended, since containerd refuses that.
+async fn end(process: &mut Process) -> Result<(), Status> {
+    if process.kill(SIGKILL).await.is_ok() {
+        let _ = tokio::time::timeout(END_TIME, process.wait()).await;
+    }
+    process.delete().await
+}
+
+/// What is not there needs not be forgotten.
+fn unless_gone(why: Status) -> Result<(), Status> {
+    if why.code() == Code::NotFound { Ok(()) } else { Err(why) }
 }
 
 /// Our ends of the fifos.

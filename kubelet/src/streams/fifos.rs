@@ -9,6 +9,7 @@ use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 /// A folder of fifos; dropping it removes them.
 pub struct Fifos {
     folder: PathBuf,
+    is_left: bool,
     pub stdin: Option<PathBuf>,
     pub stdout: Option<PathBuf>,
     pub stderr: Option<PathBuf>,
@@ -18,11 +19,16 @@ impl Fifos {
     /// Makes those that are asked for.
     pub fn new(folder: PathBuf, stdin: bool, stdout: bool, stderr: bool) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let mut fifos = Fifos { folder, stdin: None, stdout: None, stderr: None };
+        let mut fifos = Fifos { folder, is_left: false, stdin: None, stdout: None, stderr: None };
         fifos.stdin = fifos.make("stdin", stdin)?;
         fifos.stdout = fifos.make("stdout", stdout)?;
         fifos.stderr = fifos.make("stderr", stderr)?;
         Ok(fifos)
+    }
+
+    /// Keeps the folder: its process may be there still, and the next sweep ends it.
+    pub fn leave(mut self) {
+        self.is_left = true;
     }
 
     fn make(&self, name: &str, wanted: bool) -> io::Result<Option<PathBuf>> {
@@ -37,6 +43,9 @@ impl Fifos {
 
 impl Drop for Fifos {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         if let Err(why) = std::fs::remove_dir_all(&self.folder) {
             tracing::warn!(folder = %self.folder.display(), %why, "fifos are left behind");
         }
@@ -66,5 +75,8 @@ mod tests {
         writer(fifos.stdin.as_ref().unwrap()).unwrap();
         drop(fifos);
         assert!(!folder.exists());
+        Fifos::new(folder.clone(), false, true, false).unwrap().leave();
+        assert!(folder.join("stdout").exists(), "a sweep finds what is left");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
