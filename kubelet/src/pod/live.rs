@@ -1,6 +1,6 @@
 //! What a worker decides for a pod that is to run.
 
-use super::plan::{self, Action, Because, Kill, Known, Probed};
+use super::plan::{self, Action, Because, Kill, Known, Probed, Restart};
 use super::spec::{self, List, is_terminal};
 use super::status::{self, Facts};
 use super::stop::{Stop, grace, own_grace};
@@ -242,7 +242,7 @@ impl Worker {
         for action in actions {
             match action {
                 Action::KillPod { again } => {
-                    self.life.restarting.extend(again);
+                    again.into_iter().for_each(|(name, id)| self.restarts(name, id));
                     return self.kill_pod();
                 }
                 Action::Kill(kill) => self.kill(kill),
@@ -309,12 +309,22 @@ impl Worker {
         }
         let grace = own_grace(&self.view.pod, &kill.name, kill.because);
         if kill.restart {
-            self.life.restarting.insert(kill.name.clone(), kill.id.clone());
+            self.restarts(kill.name.clone(), kill.id.clone());
         }
         if matches!(kill.because, Because::Startup | Because::Liveness) {
             tracing::debug!(container = kill.name, "a container failed its probe");
         }
         self.stop(kill.id, kill.name, grace, kill.message, false);
+    }
+
+    /// Takes note of a container that is killed in order to be started again.
+    fn restarts(&mut self, name: String, id: String) {
+        let known = self.life.restarting.get(&name).is_some_and(|restart| restart.id == id);
+        if let Some(seen) = self.seen.as_deref().filter(|_| !known) {
+            self.life.restarting.remove(&name);
+            let before = plan::ended(seen, &self.life.restarting, &name);
+            self.life.restarting.insert(name, Restart { id, before, is_held: false });
+        }
     }
 
     /// False while the last try to stop something failed just now.
@@ -355,6 +365,10 @@ impl Worker {
 
     /// Holds a container back, and says so once.
     fn hold(&mut self, name: &str, delay: Duration, until: Time) {
+        if let Some(restart) = self.life.restarting.get_mut(name).filter(|restart| !restart.is_held) {
+            restart.is_held = true;
+            self.look_in(Duration::ZERO);
+        }
         self.look_when(until);
         let pod = &self.view.pod;
         let delay = format_duration(i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX));

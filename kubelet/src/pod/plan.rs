@@ -21,14 +21,24 @@ pub struct Probed {
     pub liveness: Option<bool>,
 }
 
+/// A container that was killed in order to be started again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restart {
+    pub id: String,
+    /// When the one before it had ended; from then on it was held back, if it was to be.
+    pub before: Option<Time>,
+    /// It was held back since: now its own end counts.
+    pub is_held: bool,
+}
+
 /// What the kubelet knows beside what containerd has.
 pub struct Known<'a> {
     pub now: Time,
     pub back_off: &'a BackOff,
     /// By container id.
     pub probed: &'a dyn Fn(&str) -> Probed,
-    /// Containers that were killed in order to be started again: name → id of the one killed.
-    pub restarting: &'a HashMap<String, String>,
+    /// Containers that were killed in order to be started again: by name.
+    pub restarting: &'a HashMap<String, Restart>,
     /// Containers of which containerd does not know what became of them, and that were killed to be sure: by id.
     pub buried: &'a HashSet<String>,
     /// Sandboxes that were stopped: by id.
@@ -331,11 +341,13 @@ fn hold_back(pod: &Value, seen: &Observed, known: &Known<'_>, actions: Vec<Actio
     actions.into_iter().map(held).collect()
 }
 
-/// When the container last ended by itself.
-pub fn ended(seen: &Observed, restarting: &HashMap<String, String>, name: &str) -> Option<Time> {
-    let killed = restarting.get(name);
-    let last = seen.of(name).find(|status| has_exited(status) && killed != Some(&status.id))?;
-    Some(time(last.finished_at))
+/// Since when the container is held back: since it last ended. One that was just killed in order to be started again
+/// counts like one that runs, as long as it need not wait.
+pub fn ended(seen: &Observed, restarting: &HashMap<String, Restart>, name: &str) -> Option<Time> {
+    match restarting.get(name) {
+        Some(restart) if !restart.is_held => restart.before,
+        _ => Some(time(seen.of(name).find(|status| has_exited(status))?.finished_at)),
+    }
 }
 
 pub fn back_off_key(container: &Value) -> String {

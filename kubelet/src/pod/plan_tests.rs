@@ -2,7 +2,7 @@
 
 use super::back_off::BackOff;
 use super::fixture::*;
-use super::plan::{Action, Because, Known, Probed, plan};
+use super::plan::{Action, Because, Known, Probed, Restart, ended, plan};
 use super::{Observed, spec};
 use api::{Value, tree};
 use std::collections::{HashMap, HashSet};
@@ -40,6 +40,12 @@ fn word(action: Action) -> String {
         Action::Resize { id, .. } => format!("resize {id}"),
         Action::Hold { name, .. } => format!("hold {name}"),
     }
+}
+
+/// The container `a`, killed to be started again.
+fn killed_before(id: &str, before: Option<i64>) -> (String, Restart) {
+    let before = before.map(Time::from_secs);
+    ("a".to_owned(), Restart { id: id.to_owned(), before, is_held: false })
 }
 
 fn nothing() -> Observed {
@@ -139,7 +145,7 @@ fn what_ran_when_the_sandbox_died_starts_again_however_it_ended() {
         now: Time::from_secs(NOW),
         back_off: &BackOff::default(),
         probed: &|_| Probed::default(),
-        restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
+        restarting: &HashMap::from([killed_before("a0", None)]),
         restart_all: false,
         stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
@@ -244,7 +250,7 @@ fn another_image_makes_another_container_whatever_the_policy() {
         now: Time::from_secs(NOW),
         back_off: &BackOff::default(),
         probed: &|_| Probed::default(),
-        restarting: &HashMap::from([("a".to_owned(), "a0".to_owned())]),
+        restarting: &HashMap::from([killed_before("a0", None)]),
         restart_all: false,
         stopped: &HashSet::from(["s0".to_owned()]),
         buried: &HashSet::new(),
@@ -252,6 +258,17 @@ fn another_image_makes_another_container_whatever_the_policy() {
     };
     let actions: Vec<String> = plan(&pod, &killed, &known).into_iter().map(word).collect();
     assert_eq!(actions, ["start a"]);
+}
+
+#[test]
+fn a_container_that_was_killed_is_held_back_since_the_end_before_and_then_since_its_own() {
+    // What ended before is no longer there.
+    let seen = exited(seen(&[]), "a", 137);
+    let mut restarting = HashMap::from([killed_before("a0", Some(NOW - 60))]);
+    assert_eq!(ended(&seen, &restarting, "a"), Some(Time::from_secs(NOW - 60)));
+    restarting.get_mut("a").unwrap().is_held = true;
+    assert_eq!(ended(&seen, &restarting, "a"), Some(Time::from_secs(NOW - 5)));
+    assert_eq!(ended(&seen, &HashMap::from([killed_before("a0", None)]), "a"), None);
 }
 
 #[test]

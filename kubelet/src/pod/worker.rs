@@ -4,7 +4,7 @@
 use super::advance::{Advance, Advanced};
 use super::back_off::BackOff;
 use super::parts::{Parts, rpc_error};
-use super::plan::{self, Action};
+use super::plan::{self, Action, Restart};
 use super::resize::Resources;
 use super::retry::Retry;
 use super::status::Written;
@@ -104,8 +104,8 @@ pub(super) struct Life {
     /// When containers that are being started had ended before.
     pub starting: HashMap<String, Time>,
     pub resources: Resources,
-    /// Killed in order to be started again: name → id.
-    pub restarting: HashMap<String, String>,
+    /// Killed in order to be started again: by name.
+    pub restarting: HashMap<String, Restart>,
     /// Containers that were killed although containerd does not know what became of them: by id.
     pub buried: HashSet<String>,
     /// Sandboxes that were stopped: by id.

@@ -12,6 +12,7 @@ mod tests;
 pub use patch::{Written, patch};
 
 use super::Observed;
+use super::plan::Restart;
 use super::spec::{self, LISTS, List, is_terminal};
 use crate::pod::Wait;
 use api::resources::{Amounts, amounts, qos_class};
@@ -42,8 +43,8 @@ pub struct Facts<'a> {
     pub is_over: bool,
     /// All containers are being started anew.
     pub restart_all: bool,
-    /// Killed in order to be started again: name → id.
-    pub restarting: &'a HashMap<String, String>,
+    /// Killed in order to be started again: by name.
+    pub restarting: &'a HashMap<String, Restart>,
     /// Why the node ended the pod.
     pub evicted: Option<&'a Wait>,
     /// Conditions about the change of resources.
@@ -59,7 +60,7 @@ impl Facts<'_> {
     /// Whether a container only stopped in order to start again, however it ended.
     fn is_restarting(&self, name: &str) -> bool {
         let killed = self.restarting.get(name).filter(|_| !self.is_ending);
-        killed.is_some_and(|id| self.seen.latest(name).is_none_or(|newest| newest.id == *id))
+        killed.is_some_and(|killed| self.seen.latest(name).is_none_or(|newest| newest.id == killed.id))
     }
 }
 

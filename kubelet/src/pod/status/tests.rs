@@ -10,7 +10,7 @@ struct Case {
     seen: Observed,
     waiting: HashMap<String, Wait>,
     is_over: bool,
-    restarting: HashMap<String, String>,
+    restarting: HashMap<String, Restart>,
     evicted: Option<Wait>,
 }
 
@@ -142,7 +142,7 @@ fn a_container_that_was_killed_to_start_again_waits_for_that_whatever_the_policy
         let mut case = Case::new(pod(policy, &["a"]), seen(&[("a", RUNNING)]));
         case.old = case.status();
         case.seen = exited(seen(&[]), "a", code);
-        case.restarting.insert("a".to_owned(), "a0".to_owned());
+        case.restarting.insert("a".to_owned(), Restart { id: "a0".to_owned(), ..Restart::default() });
         let status = case.status();
         let container = &status.list_at(&["containerStatuses"])[0];
         assert_eq!(status.str_at(&["phase"]), "Running", "{policy} {code}");
