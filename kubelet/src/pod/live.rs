@@ -6,7 +6,7 @@ use super::status::{self, Facts};
 use super::stop::{Stop, grace, own_grace};
 use super::worker::{Done, Stage, Stopping, Worker};
 use super::{Observed, Wait};
-use crate::pods::Source;
+use crate::pods::{Source, View};
 use api::time::format_duration;
 use api::{Value, tree};
 use std::sync::Arc;
@@ -209,11 +209,25 @@ impl Worker {
     fn said_of(&self, pod: &Arc<Value>) -> Arc<Value> {
         let Some(mirror) = &self.view.mirror else { return pod.clone() };
         let mut pod = Value::clone(pod);
-        pod.set(&["status"], mirror.get("status").cloned().unwrap_or_default());
+        pod.set(&["status"], self.view.said_of_static().unwrap_or_default());
         if let Some(generation) = mirror.i64_at(&["metadata", "generation"]) {
             pod.set(&["metadata", "generation"], generation);
         }
         Arc::new(pod)
+    }
+
+    /// What a kubelet before this one said of a static pod is known once its mirror is.
+    pub(super) fn meet_mirror(&mut self, view: &View) {
+        let is_first = self.view.mirror.is_none() && self.life.stage == Stage::Live;
+        let Some(mirror) = view.mirror.as_ref().filter(|_| is_first && self.life.evicted.is_none()) else {
+            return;
+        };
+        // A mirror that was made just now tells nothing.
+        let said = view.said_of_static().filter(|said| !said.str_at(&["startTime"]).is_empty());
+        if let Some(said) = said {
+            self.life.status = Arc::new(said);
+            self.life.resources.restore(mirror);
+        }
     }
 
     /// The node ends the pod.

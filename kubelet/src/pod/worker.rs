@@ -179,8 +179,8 @@ impl Worker {
     pub async fn run(parts: Arc<Parts>, start: Start) {
         let Start { uid, mut inbox } = start;
         while let Some(view) = parts.pods.view(&uid) {
-            let carrier = view.mirror.as_ref().unwrap_or(&view.pod);
-            let status = carrier.get("status").cloned().unwrap_or_else(Value::map);
+            let status = view.said_of_static().or_else(|| view.pod.get("status").cloned());
+            let status = status.unwrap_or_else(Value::map);
             let mut worker = Worker {
                 parts: parts.clone(),
                 uid: uid.clone(),
@@ -229,6 +229,7 @@ impl Worker {
         {
             self.retry_all();
         }
+        self.meet_mirror(&view);
         self.wanted = view.pod.clone();
         self.view = view;
         self.view.pod = self.life.resources.apply(&self.wanted);

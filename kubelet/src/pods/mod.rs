@@ -61,6 +61,20 @@ pub struct View {
     pub mirror: Option<Arc<Value>>,
 }
 
+impl View {
+    /// What the API says of a static pod. That it has ended may have been said of an earlier life of it, and is left
+    /// out.
+    pub(crate) fn said_of_static(&self) -> Option<Value> {
+        let status = self.mirror.as_ref()?.get("status")?;
+        if !spec::is_terminal(status.str_at(&["phase"])) {
+            return Some(status.clone());
+        }
+        let mut left = Value::map();
+        left.set(&["startTime"], status.get("startTime").cloned().unwrap_or_default());
+        Some(left)
+    }
+}
+
 /// The registry. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
 pub struct Pods {
@@ -369,6 +383,17 @@ mod tests {
     use super::*;
     use crate::pod::fixture::{RUNNING, seen};
     use api::tree;
+
+    #[test]
+    fn a_mirror_does_not_end_the_pod_that_it_shows() {
+        let said = |phase: &str| {
+            let mirror = tree!({"status": {"phase": phase, "startTime": "then", "podIP": "10.0.0.1"}});
+            let (pod, mirror) = (Arc::default(), Some(Arc::new(mirror)));
+            View { pod, source: Source::Folder, is_gone: false, mirror }.said_of_static().unwrap()
+        };
+        assert_eq!(said("Running").str_at(&["podIP"]), "10.0.0.1");
+        assert_eq!(said("Failed"), tree!({"startTime": "then"}));
+    }
 
     #[test]
     fn what_a_pod_no_longer_has_is_forgotten_and_what_is_being_made_is_not() {

@@ -95,28 +95,32 @@ impl StaticPods {
     }
 }
 
-/// Stops what is no longer wanted and starts what is new. False when something has to wait: a pod that changed, or came
-/// back, starts after its former self is gone.
+/// Stops what is no longer wanted and starts what is new. False when something has to wait: a pod that changed starts
+/// after its former self is gone, one that came back after its mirror is.
 fn run_only(
     pods: &Pods,
     running: &mut HashMap<String, Arc<Value>>,
     wanted: HashMap<String, Arc<Value>>,
 ) -> bool {
-    let mut is_done = true;
+    let (mut is_done, mut came_back) = (true, Vec::new());
     running.retain(|key, pod| {
         let runs = pods.by_uid(uid(pod)).is_some();
-        if runs && wanted.get(key).is_some_and(|new| uid(new) == uid(pod)) {
+        let is_wanted = wanted.get(key).is_some_and(|new| uid(new) == uid(pod));
+        if runs && is_wanted {
             return true;
         }
         if runs {
             pods.remove(uid(pod));
         }
         let is_leaving = pods.has(uid(pod));
-        is_done &= !is_leaving;
+        is_done &= !is_leaving && !is_wanted;
+        if is_wanted && !is_leaving {
+            came_back.push(key.clone());
+        }
         is_leaving
     });
     for (key, pod) in wanted {
-        if running.contains_key(&key) {
+        if running.contains_key(&key) || came_back.contains(&key) {
             continue;
         }
         pods.put(Source::Folder, pod.clone());
@@ -145,6 +149,7 @@ mod tests {
         assert!(!run_only(&pods, &mut running, HashMap::new()), "it is being stopped");
         assert!(!run_only(&pods, &mut running, wanted()), "still");
         assert!(pods.by_uid("u").is_none() && pods.finish("u"));
+        assert!(!run_only(&pods, &mut running, wanted()) && running.is_empty(), "its mirror goes");
         assert!(run_only(&pods, &mut running, wanted()));
         assert!(pods.by_uid("u").is_some());
         assert_eq!(starts.try_recv().unwrap().uid, "u");
