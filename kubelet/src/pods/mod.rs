@@ -7,7 +7,7 @@ mod feed;
 
 pub use feed::{MIRROR, follow};
 
-use crate::pod::{Observed, Wait, spec};
+use crate::pod::{Observed, Wait, is_running, spec};
 use api::Value;
 use client::key_of;
 use parking_lot::RwLock;
@@ -82,6 +82,8 @@ pub struct Pods {
     starts: Option<UnboundedSender<Start>>,
     mirrors_changed: Arc<Notify>,
     heard: Arc<watch::Sender<Vec<Source>>>,
+    /// Something else is observed of a pod.
+    observed: Arc<watch::Sender<()>>,
 }
 
 #[derive(Default)]
@@ -136,6 +138,16 @@ impl Pods {
     /// What containerd last told of a pod.
     pub fn observed(&self, uid: &str) -> Option<Arc<Observed>> {
         self.shared.read().by_uid.get(uid).and_then(|entry| entry.observed.clone())
+    }
+
+    /// Returns once a container of a pod does not run, as far as containerd has told.
+    pub async fn ended(&self, uid: &str, id: &str) {
+        let runs = |seen: Arc<Observed>| seen.by_id(id).is_some_and(is_running);
+        let mut news = self.observed.subscribe();
+        while self.observed(uid).is_some_and(runs) {
+            // The sender lives as long as this does.
+            let _ = news.changed().await;
+        }
     }
 
     /// The pod's status as this kubelet says it, also before the API server has it.
@@ -347,6 +359,8 @@ impl Pods {
             owners.remove(id);
         }
         owners.extend(ids(observed).map(|id| (id.clone(), uid.to_owned())));
+        drop(state);
+        self.observed.send_replace(());
     }
 
     pub(crate) fn set_status(&self, uid: &str, status: &Arc<Value>) {
@@ -362,6 +376,7 @@ impl Pods {
         if is_over {
             state.by_uid.remove(uid);
             state.owners.retain(|_, of| of != uid);
+            self.observed.send_replace(());
         }
         is_over
     }
@@ -393,6 +408,23 @@ mod tests {
         };
         assert_eq!(said("Running").str_at(&["podIP"]), "10.0.0.1");
         assert_eq!(said("Failed"), tree!({"startTime": "then"}));
+    }
+
+    #[tokio::test]
+    async fn one_is_told_when_a_container_has_ended() {
+        use futures::FutureExt;
+        let (pods, _starts) = Pods::new();
+        pods.put(Source::Api, Arc::new(tree!({"metadata": {"uid": "u"}})));
+        let observe = |states: &[_]| pods.set_observed("u", &Arc::new(seen(states)));
+        observe(&[("a", RUNNING), ("b", RUNNING)]);
+        let (mut a, mut b) = (Box::pin(pods.ended("u", "a0")), Box::pin(pods.ended("u", "b0")));
+        assert!((&mut a).now_or_never().is_none() && (&mut b).now_or_never().is_none());
+        observe(&[("b", RUNNING)]);
+        assert!((&mut a).now_or_never().is_some() && (&mut b).now_or_never().is_none());
+        pods.remove("u");
+        assert!((&mut b).now_or_never().is_none() && pods.finish("u"));
+        b.await;
+        pods.ended("u", "unknown").await;
     }
 
     #[test]

@@ -4,20 +4,14 @@
 use super::query::Query;
 use super::reply::{self, Reply};
 use super::{Parts, Server};
-use crate::Pods;
 use crate::logs::{self, Options};
-use crate::pod::is_running;
 use api::Value;
 use bytes::Bytes;
 use futures::StreamExt;
 use http::StatusCode;
-use std::future::ready;
 use std::path::PathBuf;
-use std::time::Duration;
 use stdx::Time;
 
-/// How often, while a log is followed, the registry is asked whether its container runs still.
-const LOOK: Duration = Duration::from_millis(200);
 const LISTS: [(&str, &str); 3] = [
     ("containers", "containerStatuses"),
     ("initContainers", "initContainerStatuses"),
@@ -47,7 +41,8 @@ pub fn serve(server: &Server, namespace: &str, name: &str, container: &str, quer
     let uid = pod.str_at(&["metadata", "uid"]).to_owned();
     match file(parts, &uid, &id) {
         Some(path) => {
-            let ended = ended(parts.pods.clone(), uid, id);
+            let pods = parts.pods.clone();
+            let ended = async move { pods.ended(&uid, bare(&id)).await };
             // What goes wrong from here on is told where the log would be: the head has gone out, as upstream's.
             let text = logs::read(path, options, ended).map(|piece| {
                 Ok::<_, std::io::Error>(piece.unwrap_or_else(|why| Bytes::from(why.to_string())))
@@ -68,18 +63,6 @@ fn file(parts: &Parts, uid: &str, id: &str) -> Option<PathBuf> {
 /// Without the runtime's name before it.
 fn bare(id: &str) -> &str {
     id.split_once("://").map_or(id, |(_, id)| id)
-}
-
-/// Ready when the container has ended.
-async fn ended(pods: Pods, uid: String, id: String) {
-    let runs = || {
-        let observed = pods.observed(&uid);
-        observed.is_some_and(|observed| observed.by_id(bare(&id)).is_some_and(is_running))
-    };
-    while runs() {
-        tokio::time::sleep(LOOK).await;
-    }
-    ready(()).await;
 }
 
 /// Whose log is meant, or why there is none.
