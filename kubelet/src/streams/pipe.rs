@@ -5,6 +5,8 @@ use super::spdy::Headers;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 
 /// How many pieces wait in one direction of a stream, and on the way out of a connection.
@@ -26,13 +28,28 @@ pub enum Outgoing {
     Finish(u32),
     /// The stream is over, in both directions.
     Reset(u32, u32),
-    /// SPDY: makes a stream, accepts one, answers a ping, tells that bytes were taken (stream 0: on the connection),
+    /// Asks whether the other side is there, or answers that.
+    Ping(u32),
+    /// SPDY: makes a stream, accepts one, tells that bytes were taken (stream 0: on the connection),
     /// announces the end.
     Open(u32, Headers),
     Reply(u32),
-    Ping(u32),
     Credit(u32, u32),
     GoAway(u32),
+}
+
+/// How often we look whether the other side is there while nobody takes what it sent.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Hands a piece on; it goes nowhere when nobody takes any. The socket is not read until there is room, and its end not
+/// seen: `ping` is called meanwhile, as what is written to nobody shows it.
+pub async fn hand_on(taker: &mpsc::Sender<Bytes>, piece: Bytes, ping: impl Fn()) {
+    let Err(TrySendError::Full(piece)) = taker.try_send(piece) else { return };
+    let room = taker.send(piece);
+    tokio::pin!(room);
+    while tokio::time::timeout(PING_EVERY, &mut room).await.is_err() {
+        ping();
+    }
 }
 
 pub type Outbox = mpsc::Sender<Outgoing>;
@@ -247,7 +264,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn outlet(left: u32, counts: bool) -> (Outlet, Arc<Gate>, mpsc::Receiver<Outgoing>) {
         let (outbox, receiver) = outbox();

@@ -2,7 +2,7 @@
 //! Version 5 can end a channel of the client: 255 and the number.
 
 use super::idle::Idle;
-use super::pipe::{FIRST_WINDOW, Gate, Inlet, Outgoing, Outlet, outbox};
+use super::pipe::{FIRST_WINDOW, Gate, Inlet, Outgoing, Outlet, hand_on, outbox};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -82,7 +82,8 @@ where
             outlet: (*way != Way::In).then(outlet),
         });
     }
-    let state = Arc::new(State { form, gate, idle: Idle::new(), closing: CancellationToken::new() });
+    let (idle, closing) = (Idle::new(), CancellationToken::new());
+    let state = Arc::new(State { form, gate, idle, outbox: outbox.downgrade(), closing });
     let gone = CancellationToken::new();
     tokio::spawn(read(stream, takers, state.clone(), gone.clone()));
     tokio::spawn(write(sink, outgoing, state, gone.clone()));
@@ -93,6 +94,7 @@ struct State {
     form: Form,
     gate: Arc<Gate>,
     idle: Idle,
+    outbox: mpsc::WeakSender<Outgoing>,
     /// Nothing more is written.
     closing: CancellationToken,
 }
@@ -116,7 +118,7 @@ async fn read<T>(
                 Message::Close(_) => break,
                 _ => continue,
             };
-            if take(message, &mut takers, state.form).await.is_err() {
+            if take(message, &mut takers, &state).await.is_err() {
                 break;
             }
         }
@@ -135,7 +137,8 @@ async fn read<T>(
 }
 
 /// What cannot be understood is passed over, as upstream does; only a channel that ends must be one.
-async fn take(mut message: Bytes, takers: &mut Takers, form: Form) -> Result<(), ()> {
+async fn take(mut message: Bytes, takers: &mut Takers, state: &State) -> Result<(), ()> {
+    let form = state.form;
     let Some(first) = message.first().copied() else { return Ok(()) };
     let mut rest = message.split_off(1);
     if form.ends && first == END_CHANNEL {
@@ -150,8 +153,8 @@ async fn take(mut message: Bytes, takers: &mut Takers, form: Form) -> Result<(),
         rest = decoded.into();
     }
     if !rest.is_empty() {
-        // Nobody takes it any more: it goes nowhere.
-        let _ = taker.send(rest).await;
+        let outbox = || state.outbox.upgrade();
+        hand_on(taker, rest, || drop(outbox().map(|outbox| outbox.try_send(Outgoing::Ping(0))))).await;
     }
     Ok(())
 }
@@ -166,12 +169,17 @@ async fn write<T>(
 {
     let messages = async {
         while let Some(next) = outgoing.recv().await {
-            // Only data can be told: a channel ends with the connection.
-            let Outgoing::Data(channel, data) = next else { continue };
-            state.idle.touch();
-            let channel = u8::try_from(channel).unwrap_or_default();
+            let message = match next {
+                Outgoing::Data(channel, data) => {
+                    state.idle.touch();
+                    message(u8::try_from(channel).unwrap_or_default(), &data, state.form)
+                }
+                Outgoing::Ping(_) => Message::Ping(Bytes::new()),
+                // It cannot be told: a channel ends with the connection.
+                _ => continue,
+            };
             // Written to the end only when nothing else waits.
-            let fed = sink.feed(message(channel, &data, state.form)).await;
+            let fed = sink.feed(message).await;
             if fed.is_err() || outgoing.is_empty() && sink.flush().await.is_err() {
                 return;
             }

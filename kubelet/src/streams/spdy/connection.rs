@@ -7,7 +7,7 @@ use super::frame::{Control, Decoder, Encoder, Head, REFUSED};
 use super::headers::{Broken, Headers};
 use super::{Role, table::Table};
 use crate::streams::idle::Idle;
-use crate::streams::pipe::{FIRST_WINDOW, Gone, Inlet, Outbox, Outgoing, Outlet, outbox};
+use crate::streams::pipe::{FIRST_WINDOW, Gone, Inlet, Outbox, Outgoing, Outlet, hand_on, outbox};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
@@ -171,8 +171,9 @@ impl Reader {
             let mut piece = vec![0; usize::try_from(size).unwrap_or_default()];
             from.read_exact(&mut piece).await?;
             if let Some(taker) = &taker {
-                // Nobody takes it any more: it goes nowhere.
-                let _ = taker.send(Bytes::from(piece)).await;
+                let own = if self.shared.table.theirs(1) { 2 } else { 1 };
+                let ping = || drop(self.answers.try_send(Outgoing::Ping(own)));
+                hand_on(taker, Bytes::from(piece), ping).await;
             }
             left -= size;
             self.taken = self.taken.saturating_add(size);
@@ -257,12 +258,14 @@ async fn write_all(
                 None => return Ok(()),
             },
         };
+        if !matches!(first, Outgoing::Ping(_)) {
+            shared.idle.touch();
+        }
         encode(&mut encoder, &mut batch, first, &shared.table).map_err(broken)?;
         while batch.len() < BATCH {
             let Ok(next) = answers.try_recv().or_else(|_| outgoing.try_recv()) else { break };
             encode(&mut encoder, &mut batch, next, &shared.table).map_err(broken)?;
         }
-        shared.idle.touch();
         to.write_all(&batch).await?;
         to.flush().await?;
         batch.clear();

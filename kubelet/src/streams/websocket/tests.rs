@@ -85,3 +85,16 @@ async fn a_client_that_vanishes_ends_all_channels() {
     outlet.closed().await;
     assert!(outlet.send(Bytes::from_static(b"x")).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_while_nobody_takes_its_stdin_is_missed() {
+    let (mut client, channels) = client(Form::default(), &SHELL).await;
+    for _ in 0..40 {
+        client.send(Message::Binary(Bytes::from_static(b"\x00more"))).await.unwrap();
+    }
+    assert_eq!(client.next().await.unwrap().unwrap(), Message::Ping(Bytes::new()));
+    assert!(!channels.gone.is_cancelled());
+    drop(client);
+    let missed = tokio::time::timeout(Duration::from_secs(60), channels.gone.cancelled()).await;
+    assert!(missed.is_ok(), "it has been gone for a minute");
+}

@@ -194,3 +194,17 @@ async fn a_stream_whose_queue_is_full_waits_without_growing() {
     assert_eq!(CANCEL, 5);
     drop(raw);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_while_nobody_takes_what_it_sent_is_missed() {
+    let (mut client, mut server) = pair();
+    let (ours, _theirs) = opened(&mut client, &mut server).await;
+    for _ in 0..40 {
+        ours.outlet.send(Bytes::from_static(b"x")).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!server.gone().is_cancelled(), "it answers");
+    drop((client, ours));
+    let missed = tokio::time::timeout(Duration::from_secs(60), server.gone().cancelled()).await;
+    assert!(missed.is_ok(), "it has been gone for a minute");
+}
