@@ -13,6 +13,18 @@ use std::sync::Arc;
 use stdx::Ids;
 use store::{Key, ListQuery, Scope, Space, Store};
 
+/// What is listed with many requests, and is little.
+const LISTED_OFTEN: [&str; 8] = [
+    "deviceclasses",
+    "endpointslices",
+    "ingressclasses",
+    "limitranges",
+    "priorityclasses",
+    "resourcequotas",
+    "servicecidrs",
+    "storageclasses",
+];
+
 /// Store, kinds and places. Cheap to clone.
 #[derive(Clone)]
 pub struct Objects(Arc<Inner>);
@@ -110,7 +122,8 @@ impl Objects {
         let scope = if namespace.is_empty() { Scope::All } else { Scope::prefix(&format!("{namespace}/")) };
         let query = ListQuery { scope, ..ListQuery::default() };
         let Ok(page) = self.0.store.list(&self.space(&**kind), &query).await else { return Vec::new() };
-        page.entries.iter().filter_map(|entry| stored::look_up(&**kind, entry).ok()).collect()
+        let read = if LISTED_OFTEN.contains(&resource) { stored::look_up } else { stored::decode };
+        page.entries.iter().filter_map(|entry| read(&**kind, entry).ok()).collect()
     }
 }
 
@@ -155,5 +168,29 @@ impl Reader for Objects {
 
     fn follow<'a>(&'a self, group: &'static str, resource: &'static str, follow: Follow) -> Later<'a, ()> {
         Box::pin(follow::follow(self, group, resource, follow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::tree;
+    use store::{StoreConfig, Txn};
+
+    #[tokio::test]
+    async fn lists_keep_the_trees_of_what_is_little_and_listed_often_and_of_nothing_else() {
+        let objects = Objects::new(Store::open(StoreConfig::memory()).await.unwrap(), Ids::seeded(1));
+        for (resource, is_kept) in [("limitranges", true), ("pods", false)] {
+            let registry = objects.registry();
+            let kind = registry.find("", resource).unwrap();
+            let object = tree!({"metadata": {"name": "x", "namespace": "a"}});
+            let key = Key::new(&objects.space(&**kind), "a/x");
+            let txn = Txn::new().put(key.clone(), stored::encode(&**kind, &object).unwrap());
+            objects.store().commit(txn).await.unwrap();
+            let found = objects.find_all("", resource, "a").await;
+            assert_eq!(found[0].str_at(&["metadata", "name"]), "x");
+            let entry = objects.store().get(&key).await.unwrap().unwrap();
+            assert_eq!(stored::is_kept(&**kind, &entry), is_kept, "{resource}");
+        }
     }
 }

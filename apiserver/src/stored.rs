@@ -235,6 +235,12 @@ pub fn look_up(kind: &dyn Kind, entry: &Entry) -> Result<Value, Status> {
     Ok(tree)
 }
 
+/// Whether a tree is kept beside a stored value.
+#[cfg(test)]
+pub fn is_kept(kind: &dyn Kind, entry: &Entry) -> bool {
+    parts(kind, entry).tree.get().is_some()
+}
+
 /// Remembers the JSON of an object of a built-in kind that was just written, and what selectors ask of it. (A custom
 /// object may have lost something on its way through the stored version.)
 pub fn remember(kind: &dyn Kind, entry: &Entry, object: &Value) {
