@@ -43,8 +43,9 @@ pub async fn start(mut settings: Settings, client: Client) -> std::io::Result<Ku
     let runtime = Runtime::new(&settings.containerd);
     crate::streams::sweep(&runtime, &crate::streams::folder(&settings.root));
     let (pods, starts) = Pods::new();
-    let parts = Arc::new(parts(&settings, &client, &runtime, &pods)?);
-    tokio::spawn(run(parts.clone(), client, starts, root));
+    let garbage = Garbage::new(runtime.clone(), &pods, &settings, root.clone());
+    let parts = Arc::new(parts(&settings, &client, &runtime, &pods, &garbage)?);
+    tokio::spawn(run(parts.clone(), client, starts, root, garbage));
     Ok(Kubelet { pods, runtime, parts })
 }
 
@@ -53,6 +54,7 @@ fn parts(
     client: &Client,
     runtime: &Runtime,
     pods: &Pods,
+    garbage: &Garbage,
 ) -> std::io::Result<Parts> {
     let recorder = Recorder::on_host(client.clone(), "kubelet", &settings.node_name, settings.clock.clone());
     let images = Arc::new(Images::new(runtime.clone(), client.clone(), recorder.clone(), settings.clone()));
@@ -76,6 +78,7 @@ fn parts(
         volumes: volumes.clone(),
         runtime: runtime.clone(),
         log_root: settings.log_root.clone(),
+        garbage: garbage.clone(),
     });
     let probed = pods.clone();
     let context = Context {
@@ -103,7 +106,13 @@ fn parts(
 }
 
 /// Workers start as their pods come; what is nobody's is cleaned up once all pods are known.
-async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<Start>, root: Arc<Root>) {
+async fn run(
+    parts: Arc<Parts>,
+    client: Client,
+    mut starts: UnboundedReceiver<Start>,
+    root: Arc<Root>,
+    garbage: Garbage,
+) {
     let informer = pods::follow(&parts.pods, client, &parts.settings.node_name);
     if parts.settings.static_pods.is_none() {
         parts.pods.heard_from(Source::Folder);
@@ -113,7 +122,6 @@ async fn run(parts: Arc<Parts>, client: Client, mut starts: UnboundedReceiver<St
         informer.synced().await;
         pods.heard_from(Source::Api);
     });
-    let garbage = Garbage::new(parts.runtime.clone(), &parts.pods, &parts.settings, root.clone());
     let (pods, clear) = (parts.pods.clone(), garbage.clone());
     tokio::spawn(async move {
         pods.settled().await;

@@ -41,11 +41,11 @@ pub struct Garbage {
 }
 
 impl Garbage {
-    /// All pods must be known already.
+    /// Before all pods are known, what is nobody's stays.
     pub(crate) fn new(runtime: Runtime, pods: &Pods, settings: &Settings, root: Arc<Root>) -> Self {
         let (log_root, clock, pods) = (settings.log_root.clone(), settings.clock.clone(), pods.clone());
         let fate_of = move |uid: &str| match pods.status(uid) {
-            _ if !pods.has(uid) && root.is_others(uid) => Fate::Stays,
+            _ if !pods.has(uid) && (!pods.is_settled() || root.is_others(uid)) => Fate::Stays,
             _ if !pods.has(uid) => Fate::Gone,
             Some(status) if spec::is_terminal(status.str_at(&["phase"])) => Fate::Ended,
             _ => Fate::Stays,

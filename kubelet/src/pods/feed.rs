@@ -102,7 +102,9 @@ mod tests {
         let waiting = tokio::spawn(async move { settled.settled().await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
+        assert!(!pods.is_settled());
         pods.heard_from(Source::Folder);
         waiting.await.unwrap();
+        assert!(pods.is_settled());
     }
 }

@@ -168,10 +168,13 @@ impl Pods {
 
     /// Returns once all pods are known that this node is to run.
     pub async fn settled(&self) {
-        let all =
-            |heard: &Vec<Source>| [Source::Api, Source::Folder].iter().all(|source| heard.contains(source));
         // The sender lives as long as this does.
-        let _ = self.heard.subscribe().wait_for(all).await;
+        let _ = self.heard.subscribe().wait_for(|heard| all(heard)).await;
+    }
+
+    /// Whether all pods are known that this node is to run.
+    pub fn is_settled(&self) -> bool {
+        all(&self.heard.borrow())
     }
 
     /// Has the pod's worker try at once what it would try again later: a volume or something else changed.
@@ -380,6 +383,11 @@ impl Pods {
         }
         is_over
     }
+}
+
+/// Whether all sources are there.
+fn all(heard: &[Source]) -> bool {
+    [Source::Api, Source::Folder].iter().all(|source| heard.contains(source))
 }
 
 /// Of containers and sandboxes.

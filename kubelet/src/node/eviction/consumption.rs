@@ -3,6 +3,7 @@
 use super::rank::Candidate;
 use super::thresholds::Signal;
 use crate::cgroups::Cgroups;
+use crate::garbage::Garbage;
 use crate::node::Space;
 use crate::pod::container_name;
 use crate::pods::Pods;
@@ -21,6 +22,7 @@ pub struct Sources {
     pub volumes: Volumes,
     pub runtime: Runtime,
     pub log_root: PathBuf,
+    pub garbage: Garbage,
 }
 
 /// What a pod takes of disks.

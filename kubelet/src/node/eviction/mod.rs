@@ -1,4 +1,4 @@
-//! Frees what the node runs out of: images that nobody uses, then pods, one after another. Looked at every ten
+//! Frees what the node runs out of: dead containers, images that nobody uses, then pods, one after another. Looked at every ten
 //! seconds; pods are measured only when there is a need.
 
 mod consumption;
@@ -90,6 +90,10 @@ impl Eviction {
         let resource = low.signal.resource();
         node.tell("Warning", "EvictionThresholdMet", &format!("Attempting to reclaim {resource}"));
         if low.signal != Signal::Memory {
+            // What ended holds images.
+            if let Err(status) = self.sources.garbage.clear(true).await {
+                tracing::debug!(%status, "garbage is not cleared");
+            }
             node.remove_unused_images().await;
             if too_little(&self.sources, &disks(node).await).iter().all(|one| one.signal == Signal::Memory) {
                 return;
