@@ -270,9 +270,8 @@ mod tests {
             machine.admit(&pod(uid, asks(cpu)), &node).unwrap();
         }
         let mut a = starts.try_recv().unwrap().inbox;
-        let resize = |uid: &str, cpu: &str| {
-            machine.admitted.admit(&pod(uid, asks(cpu)), &node, false, &machine.pods)
-        };
+        let resize =
+            |uid: &str, cpu: &str| machine.admitted.admit(&pod(uid, asks(cpu)), &node, false, &machine.pods);
         assert!(a.try_recv().is_err());
         assert_eq!(resize("a", "1500m").unwrap_err().reason, "OutOfcpu");
         assert!(a.try_recv().is_err(), "nothing changed");
