@@ -69,6 +69,15 @@ impl Containerd {
     }
 }
 
+/// Whether this process may protect others from the kernel's choice when memory runs out (CAP_SYS_RESOURCE).
+fn may_spare_processes() -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok())
+        .is_some_and(|held| held >> SYS_RESOURCE & 1 == 1)
+}
+
 /// Lets a socket be found under the system's name while nothing is there.
 fn lend_name(socket: &Path) {
     let system = Path::new(SYSTEM_SOCKET);
@@ -173,8 +182,9 @@ impl Own {
              [grpc]\n  address = {socket:?}\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"pintle.local/pause:1\"\n\
              \x20 stream_server_address = \"127.0.0.1\"\n  stream_server_port = \"0\"\n\
-             \x20 restrict_oom_score_adj = true\n  tolerate_missing_hugetlb_controller = true\n\
+             \x20 restrict_oom_score_adj = {restricted}\n  tolerate_missing_hugetlb_controller = true\n\
              \x20 [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = {plugins:?}\n    conf_dir = {networks:?}\n",
+            restricted = !may_spare_processes(),
             root = self.data.join("root"),
             state = self.state.join("state"),
         )
