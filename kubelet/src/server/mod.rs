@@ -16,12 +16,14 @@ mod reviews;
 mod routes;
 mod run;
 mod summary;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
 
 use crate::cgroups::Cgroups;
 use crate::streams::Streams;
+use crate::volumes::Volumes;
 use crate::{Kubelet, Pods, Runtime};
 use access::Access;
 use api::Value;
@@ -51,6 +53,7 @@ pub struct Parts {
     pub pods: Pods,
     pub runtime: Runtime,
     pub cgroups: Arc<Cgroups>,
+    pub volumes: Volumes,
     pub streams: Streams,
 }
 
@@ -77,6 +80,7 @@ impl Kubelet {
             pods: self.pods.clone(),
             runtime: self.runtime.clone(),
             cgroups: parts.context.cgroups.clone(),
+            volumes: parts.context.volumes.clone(),
             streams: Streams::new(
                 self.runtime.clone(),
                 &crate::streams::folder(&settings.root),
@@ -91,6 +95,7 @@ struct Server {
     parts: Parts,
     access: Access,
     samples: Arc<Samples>,
+    on_disk: Arc<volumes::Found>,
 }
 
 /// Serves until the listener fails; the caller drops it to end it. Connections that became streams go on.
@@ -100,5 +105,6 @@ struct Server {
 pub async fn serve(listener: TcpListener, tls: ServerTls, parts: Parts) -> io::Result<()> {
     let Parts { node_name, client, client_cas, clock, .. } = &parts;
     let access = Access::new(node_name, client, client_cas, clock).map_err(io::Error::other)?;
-    connection::accept(listener, tls, Arc::new(Server { parts, access, samples: Arc::default() })).await
+    let server = Server { parts, access, samples: Arc::default(), on_disk: Arc::default() };
+    connection::accept(listener, tls, Arc::new(server)).await
 }

@@ -4,6 +4,7 @@ use super::Server;
 use super::query::Query;
 use super::readings::{self, Interface, PodReading, Reading, Readings};
 use super::reply::{self, Reply};
+use super::volumes::{PodDisk, PodDisks, VolumeUse};
 use crate::cri;
 use crate::node::Disk;
 use api::{Value, tree};
@@ -29,6 +30,7 @@ struct Disks {
     images: Option<(Disk, u64, u64)>,
     /// Bytes and inodes that each container has written, by its id.
     written: HashMap<String, (u64, u64)>,
+    pods: PodDisks,
 }
 
 async fn disks(server: &Server) -> Disks {
@@ -47,7 +49,8 @@ async fn disks(server: &Server) -> Disks {
         let layer = stats.writable_layer?;
         Some((stats.attributes?.id, (layer.used_bytes?.value, layer.inodes_used.map_or(0, |n| n.value))))
     });
-    Disks { time: server.parts.clock.now(), node, images, written: written.collect() }
+    let (time, pods) = (server.parts.clock.now(), server.on_disk.read(&server.parts).await);
+    Disks { time, node, images, written: written.collect(), pods }
 }
 
 fn node(server: &Server, readings: &Readings, disks: Option<&Disks>) -> Value {
@@ -109,6 +112,13 @@ fn of_pod(pod: &PodReading, disks: Option<&Disks>) -> Value {
         if !pod.network.is_empty() {
             shown.set(&["network"], network(disks.time, &pod.network));
         }
+        if let Some(found) = disks.pods.get(&meta("uid")) {
+            let own = found.ephemeral();
+            ephemeral = (ephemeral.0 + own.bytes, ephemeral.1 + own.inodes);
+            if !found.volumes.is_empty() {
+                shown.set(&["volume"], volumes(found));
+            }
+        }
         shown.set(&["ephemeral-storage"], filesystem(disks.time, &disks.node, ephemeral));
     }
     shown
@@ -166,6 +176,18 @@ fn filesystem(time: Time, disk: &Disk, (bytes, inodes): (u64, u64)) -> Value {
         "inodes": (number(disk.inodes)),
         "inodesUsed": (number(inodes))
     })
+}
+
+fn volumes(found: &PodDisk) -> Value {
+    let of_volume = |volume: &VolumeUse| {
+        let mut one = filesystem(found.time, &volume.disk, (volume.space.bytes, volume.space.inodes));
+        one.set(&["name"], volume.name.as_str());
+        if let Some(claim) = &volume.claim {
+            one.set(&["pvcRef"], claim.clone());
+        }
+        one
+    };
+    Value::List(found.volumes.iter().map(of_volume).collect())
 }
 
 /// Bytes and files of a container's logs, of earlier starts too.

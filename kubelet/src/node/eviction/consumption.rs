@@ -127,7 +127,7 @@ impl Sources {
 }
 
 /// On the node's own disk: what is in memory is not.
-fn is_local(volume: &Value) -> bool {
+pub fn is_local(volume: &Value) -> bool {
     match volume.get("emptyDir") {
         Some(empty) => empty.str_at(&["medium"]).is_empty(),
         None => ["configMap", "gitRepo", "downwardAPI"].iter().any(|kind| volume.get(kind).is_some()),

@@ -6,7 +6,7 @@ mod local_storage;
 mod rank;
 mod thresholds;
 
-pub use consumption::Sources;
+pub use consumption::{Sources, is_local};
 
 use super::{Disk, Pressures, Shared};
 use crate::cgroups;
