@@ -116,7 +116,11 @@ impl Own {
     async fn listening(&self, program: &Path) -> anyhow::Result<UnixStream> {
         let socket = self.socket();
         if let Ok(connection) = UnixStream::connect(&socket).await {
-            return Ok(connection);
+            if self.config().is_file() {
+                return Ok(connection);
+            }
+            // Its folders were removed under it: it has no use any more.
+            end(connection).await.context("cannot end a containerd without folders")?;
         }
         self.launch(program, &socket).with_context(|| format!("cannot start {}", program.display()))?;
         for _ in 0..PATIENCE_STEPS {
@@ -146,6 +150,10 @@ impl Own {
         }
     }
 
+    fn config(&self) -> PathBuf {
+        self.data.join("config.toml")
+    }
+
     fn log(&self) -> PathBuf {
         self.data.join("containerd.log")
     }
@@ -156,7 +164,7 @@ impl Own {
         for folder in [&self.state, &self.data, &networks] {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        let config = self.data.join("config.toml");
+        let config = self.config();
         std::fs::write(&config, self.configuration(socket, &networks))
             .with_context(|| format!("cannot write {}", config.display()))?;
         let log = std::fs::File::create(self.log()).context("cannot write its log")?;
@@ -191,12 +199,22 @@ impl Own {
     }
 }
 
+/// Ends the process at the other end of a connection.
+async fn end(connection: UnixStream) -> std::io::Result<()> {
+    rustix::process::kill_process(peer(&connection)?, rustix::process::Signal::KILL)?;
+    gone(connection).await
+}
+
+fn peer(connection: &UnixStream) -> std::io::Result<rustix::process::Pid> {
+    let pid = connection.peer_cred()?.pid().and_then(rustix::process::Pid::from_raw);
+    pid.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+}
+
 /// Returns when the process at the other end of a connection has ended.
 #[expect(deprecated, reason = "what replaces it is unsafe; nobody else has this descriptor")]
 async fn gone(connection: UnixStream) -> std::io::Result<()> {
-    let pid = connection.peer_cred()?.pid().and_then(rustix::process::Pid::from_raw);
+    let pid = peer(&connection)?;
     drop(connection);
-    let pid = pid.ok_or(std::io::ErrorKind::NotFound)?;
     let process = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK) {
         Err(rustix::io::Errno::SRCH) => return Ok(()),
         other => other?,
