@@ -125,6 +125,16 @@ fn a_pod_in_the_folder_runs_shows_in_the_api_and_ends_with_its_file() {
     node.expect(&mirror, "{.status.phase}", "Running");
     let config = node.value(&mirror, "{.metadata.annotations.kubernetes\\.io/config\\.source}");
     assert_eq!(config, "file");
+    // It comes back while its former self is being stopped.
+    let first = node.value(&mirror, "{.metadata.uid}");
+    let moved = format!("cd {manifests}; mv still.json ../; sleep 1; mv ../still.json .");
+    node.machine.sh(&moved);
+    let again = std::iter::repeat_with(|| {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        node.value(&mirror, "{.metadata.uid}/{.status.phase}")
+    });
+    let is_back = |now: &String| now.ends_with("/Running") && !now.starts_with(&first);
+    assert!(again.take(60).any(|now| is_back(&now)), "it does not run again");
     node.machine.sh(&format!("rm {manifests}/still.json"));
     node.expect(&mirror, "{.status.phase}", "");
 }
