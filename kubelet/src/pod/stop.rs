@@ -68,9 +68,11 @@ impl Stop {
     }
 }
 
-/// What is left of a grace, in seconds.
+/// What is left of a grace, in seconds: the least when a hook has used it up. Who asks for one second at once gets one
+/// (upstream gives two).
 pub fn grace_left(grace: u64, spent: Duration) -> u64 {
-    grace.saturating_sub(spent.as_secs()).max(LEAST_GRACE)
+    let least = if spent.as_secs() == 0 { grace.clamp(1, LEAST_GRACE) } else { LEAST_GRACE };
+    grace.saturating_sub(spent.as_secs()).max(least)
 }
 
 /// The containers that stop before this one.
@@ -142,7 +144,12 @@ mod tests {
     #[test]
     fn a_container_gets_what_is_left_and_a_moment_at_least() {
         assert_eq!(grace_left(30, Duration::from_millis(5900)), 25);
-        assert_eq!((grace_left(1, Duration::ZERO), grace_left(5, Duration::from_secs(9))), (2, 2));
+        let least = (
+            grace_left(0, Duration::ZERO),
+            grace_left(1, Duration::ZERO),
+            grace_left(5, Duration::from_secs(9)),
+        );
+        assert_eq!(least, (1, 1, 2));
         assert_eq!(own_grace(&tree!({"spec": {}}), "c", Because::Other), 2);
     }
 

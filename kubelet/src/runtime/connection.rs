@@ -14,10 +14,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn lazy(socket: &Path) -> Channel {
     let socket = socket.to_owned();
     // The address is never looked at: the connector knows where to go.
-    Endpoint::from_static("http://containerd.sock").connect_timeout(CONNECT_TIMEOUT).connect_with_connector_lazy(
-        tower::service_fn(move |_: Uri| {
+    Endpoint::from_static("http://containerd.sock")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
-        }),
-    )
+        }))
 }

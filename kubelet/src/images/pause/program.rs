@@ -130,7 +130,13 @@ mod tests {
         let path = std::env::temp_dir().join(format!("pause-{}", std::process::id()));
         std::fs::write(&path, file(architecture).unwrap()).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        let mut child = Command::new(&path).stdin(Stdio::null()).spawn().unwrap();
+        // Another test that starts a process just now has the file open, for a moment.
+        let mut child = loop {
+            match Command::new(&path).stdin(Stdio::null()).spawn() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                started => break started.unwrap(),
+            }
+        };
         let pid = rustix::process::Pid::from_child(&child);
         let status = format!("/proc/{}/status", child.id());
         let ignores_children = || {
