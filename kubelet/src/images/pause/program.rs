@@ -133,7 +133,9 @@ mod tests {
         // Another test that starts a process just now has the file open, for a moment.
         let mut child = loop {
             match Command::new(&path).stdin(Stdio::null()).spawn() {
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now()
+                }
                 started => break started.unwrap(),
             }
         };
