@@ -9,14 +9,14 @@
 //! `hollow` simulates nodes: they register, renew their leases and report their pods as a kubelet does, and run
 //! nothing.
 
-pub mod cgroups;
-pub mod container;
-pub mod garbage;
+mod cgroups;
+mod container;
+mod garbage;
 pub mod hollow;
-pub mod hooks;
-pub mod images;
-pub mod logs;
-pub mod probes;
+mod hooks;
+mod images;
+mod logs;
+mod probes;
 
 mod kubelet;
 mod node;
@@ -25,13 +25,13 @@ mod pods;
 mod resources;
 mod root;
 mod runtime;
-pub mod sandbox;
-pub mod server;
+mod sandbox;
+mod server;
 mod settings;
 mod static_pods;
-pub mod streams;
-pub mod termination;
-pub mod volumes;
+mod streams;
+mod termination;
+mod volumes;
 
 pub use kubelet::{Kubelet, start};
 pub use node::address;

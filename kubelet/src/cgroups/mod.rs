@@ -14,7 +14,9 @@ mod usage;
 
 pub use limits::{Limits, milli_cpu_to_quota, milli_cpu_to_shares};
 pub use resources::{CRITICAL_PRIORITY, qos_class};
-pub use usage::{Memory, Usage, memory_capacity};
+#[cfg(test)]
+pub use usage::Memory;
+pub use usage::{Usage, memory_capacity};
 
 use crate::{Settings, cri};
 use api::Value;
@@ -62,11 +64,6 @@ impl Cgroups {
         // Only groups below the root have the file that tells.
         cgroups.machine.limits_swap = cgroups.hierarchy.limits_swap(&cgroups.kubepods);
         Ok(cgroups)
-    }
-
-    /// 1 or 2.
-    pub fn version(&self) -> u32 {
-        self.hierarchy.version()
     }
 
     /// The group of all pods.
@@ -152,19 +149,6 @@ impl Cgroups {
     fn places_of(&self, uid: &str) -> impl Iterator<Item = String> {
         let places = ["".to_owned(), format!("/{BURSTABLE}"), format!("/{BEST_EFFORT}")];
         places.map(|class| format!("{}{class}/{POD}{uid}", self.kubepods)).into_iter()
-    }
-
-    /// The uids of pods that have a group.
-    pub fn pods(&self) -> Vec<String> {
-        let classes = ["".to_owned(), format!("/{BURSTABLE}"), format!("/{BEST_EFFORT}")];
-        let mut uids = Vec::new();
-        for class in classes {
-            let names = self.hierarchy.children(&format!("{}{class}", self.kubepods));
-            uids.extend(names.into_iter().filter_map(|name| name.strip_prefix(POD).map(str::to_owned)));
-        }
-        uids.sort();
-        uids.dedup();
-        uids
     }
 
     /// What a container may use, as the runtime is told.

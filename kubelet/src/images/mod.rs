@@ -22,7 +22,6 @@ use client::{Client, Recorder};
 use name::ImageName;
 use records::Records;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// An image that is on the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,11 +180,6 @@ impl Images {
             username: image.username,
             size: image.size,
         }))
-    }
-
-    /// How long until a pull of the pod's image is tried again; nothing when none failed.
-    pub fn back_off(&self, pod: &Value, image: &str) -> Option<Duration> {
-        self.back_off.left(&back_off_key(pod, image))
     }
 
     /// All images on the machine.

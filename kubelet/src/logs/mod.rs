@@ -16,9 +16,9 @@ mod watch;
 mod tests;
 
 pub use follow::read;
-pub use options::{Options, Stream};
+pub use options::Options;
 pub use reader::read_now;
-pub use rotation::{LIMITS, Limits, rotate, rotated};
+pub use rotation::{LIMITS, rotate, rotated};
 
 use api::Value;
 use std::path::{Path, PathBuf};

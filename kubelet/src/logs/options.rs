@@ -14,11 +14,12 @@ pub struct Options {
     pub limit_bytes: Option<u64>,
     /// Each line begins with its time.
     pub timestamps: bool,
-    /// Only one of the two streams.
+    /// Only one of the two streams: upstream keeps the gate shut by which it could be asked for, and so do we.
     pub stream: Option<Stream>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "the gate is shut")]
 pub enum Stream {
     Stdout,
     Stderr,
