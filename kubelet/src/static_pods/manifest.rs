@@ -113,31 +113,8 @@ fn reference(pod: &Value) -> Option<&'static str> {
     if !spec.list_at(&["resourceClaims"]).is_empty() {
         return Some("resourceclaims");
     }
-    spec.list_at(&["volumes"]).iter().find_map(of_volume)
-}
-
-fn of_volume(volume: &Value) -> Option<&'static str> {
-    const VOLUMES: [(&str, &str); 7] = [
-        ("configMap", "configmaps (via configmap volumes)"),
-        ("secret", "secrets (via secret volumes)"),
-        ("csi", "csidrivers (via CSI volumes)"),
-        ("glusterfs", "endpoints (via glusterFS volumes)"),
-        ("persistentVolumeClaim", "persistentvolumeclaims"),
-        ("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
-        ("azureFile", "secrets (via azureFile volumes)"),
-    ];
-    const PROJECTED: [(&str, &str); 5] = [
-        ("configMap", "configmaps (via projected volumes)"),
-        ("secret", "secrets (via projected volumes)"),
-        ("serviceAccountToken", "serviceaccounts (via projected volumes)"),
-        ("clusterTrustBundle", "clustertrustbundles"),
-        ("podCertificate", "podcertificates"),
-    ];
-    let within = |holder: &Value, known: &[(&str, &'static str)]| {
-        known.iter().find(|(field, _)| holder.get(field).is_some()).map(|(_, what)| *what)
-    };
-    let sources = volume.list_at(&["projected", "sources"]);
-    within(volume, &VOLUMES).or_else(|| sources.iter().find_map(|source| within(source, &PROJECTED)))
+    // A volume of no known kind is a fault of its own.
+    spec.list_at(&["volumes"]).iter().find_map(|volume| authz::node::volume_reference(volume).ok().flatten())
 }
 
 #[cfg(test)]
