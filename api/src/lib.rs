@@ -28,6 +28,7 @@ pub mod time;
 mod tree;
 pub mod uri;
 mod value;
+pub mod volume;
 pub mod x509;
 pub mod yaml;
 

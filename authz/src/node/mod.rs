@@ -9,7 +9,7 @@ mod graph;
 mod references;
 mod rules;
 
-pub use references::{pod_config_maps, pod_secrets, volume_reference};
+pub use references::{pod_config_maps, pod_secrets};
 
 use crate::{Attributes, Authority, Decision, Reason, Rules, Ruling, Settings};
 use api::Reader;

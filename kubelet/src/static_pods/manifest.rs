@@ -114,7 +114,7 @@ fn reference(pod: &Value) -> Option<&'static str> {
         return Some("resourceclaims");
     }
     // A volume of no known kind is a fault of its own.
-    spec.list_at(&["volumes"]).iter().find_map(|volume| authz::node::volume_reference(volume).ok().flatten())
+    spec.list_at(&["volumes"]).iter().find_map(|volume| api::volume::reference(volume).ok().flatten())
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn reference(pod: &Value) -> Result<Option<&'static str>, String> {
         () => {}
     }
     for volume in pod.list_at(&["spec", "volumes"]) {
-        let found = authz::node::volume_reference(volume)?;
+        let found = api::volume::reference(volume)?;
         if found.is_some() {
             return Ok(found);
         }
