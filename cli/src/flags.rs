@@ -96,7 +96,7 @@ impl Up {
         self.cluster.hollow_nodes = self.hollow_nodes;
         self.cluster.scheduler = self.scheduler;
         self.cluster.controller_manager = self.controller_manager;
-        self.cluster.node = is_node.then_some(self.node);
+        self.cluster.node = is_node.then(|| self.node.on_shared_machine());
         self.cluster
     }
 }

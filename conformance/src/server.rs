@@ -65,10 +65,14 @@ impl Server {
             Some(machine) => machine.command(&program.to_string_lossy()),
             None => Command::new(program),
         };
-        let cgroup = machine.as_ref().map(|machine| format!("--cgroup-root={}", machine.cgroup()));
+        let node = machine.as_ref().map(|machine| {
+            let cgroup = format!("--cgroup-root={}", machine.cgroup());
+            // The disk belongs to the machine that runs the tests, and may be as full as it likes.
+            [cgroup, "--eviction-hard=memory.available<100Mi".into(), "--image-gc-high-threshold=100".into()]
+        });
         let mut child = command
             .args(["up", "--listen", "127.0.0.1:0"])
-            .args(cgroup)
+            .args(node.into_iter().flatten())
             .arg("--data-dir")
             .arg(folder.path().join("data"))
             .arg("--write-kubeconfig")

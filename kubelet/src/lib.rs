@@ -34,8 +34,8 @@ mod termination;
 mod volumes;
 
 pub use kubelet::{Kubelet, start};
-pub use node::address;
+pub use node::{EvictionHard, address};
 pub use pods::{Pods, Source};
 pub use runtime::{Runtime, cri};
-pub use settings::{MAX_PODS, Settings};
+pub use settings::{ImageGc, MAX_PODS, Settings};
 pub use static_pods::PodRules;

@@ -1,5 +1,6 @@
 //! What a kubelet must be told.
 
+use crate::node::EvictionHard;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use stdx::{Clock, Ids};
@@ -31,8 +32,28 @@ pub struct Settings {
     pub cluster_domain: String,
     /// The machine's resolver configuration, `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
+    /// What is kept free by evicting pods.
+    pub eviction_hard: EvictionHard,
+    /// When images that nobody uses are removed.
+    pub image_gc: ImageGc,
     /// The version that the node says it has, `v1.36.0`.
     pub version: String,
     pub clock: Clock,
     pub ids: Ids,
+}
+
+/// Percent of the images' disk that may be in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageGc {
+    /// From here on images that nobody uses are removed; at 100, never for this reason.
+    pub high: u8,
+    /// until so little is in use.
+    pub low: u8,
+}
+
+impl Default for ImageGc {
+    /// Upstream's.
+    fn default() -> Self {
+        ImageGc { high: 85, low: 80 }
+    }
 }

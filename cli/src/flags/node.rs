@@ -1,6 +1,7 @@
 //! `--containerd` and its like: the node that this machine is. Names are those of upstream's kubelet.
 
 use clap::Args;
+use kubelet::{EvictionHard, ImageGc};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -38,6 +39,16 @@ pub struct Node {
     /// The resolver configuration that pods are given
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     pub resolv_conf: PathBuf,
+    /// What is kept free by evicting pods, as upstream's kubelet takes it [default: upstream's; with `up`, 5% of disks
+    /// that others fill too]
+    #[arg(long, value_name = "SIGNAL<AMOUNT,…")]
+    pub eviction_hard: Option<EvictionHard>,
+    /// Percent of the images' disk in use from which images that nobody uses are removed [default: 85; with `up`, 95]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub image_gc_high_threshold: Option<u8>,
+    /// Percent of the images' disk in use down to which they are [default: 80; with `up`, 90]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub image_gc_low_threshold: Option<u8>,
     /// How many pods the node takes
     #[arg(long, value_name = "N", default_value_t = kubelet::MAX_PODS)]
     pub max_pods: u32,
@@ -47,6 +58,22 @@ pub struct Node {
 }
 
 impl Node {
+    /// With the defaults of a machine that does more than run pods.
+    pub fn on_shared_machine(mut self) -> Self {
+        self.eviction_hard = self.eviction_hard.or_else(|| EvictionHard::SHARED_MACHINE.parse().ok());
+        self.image_gc_high_threshold = self.image_gc_high_threshold.or(Some(95));
+        self.image_gc_low_threshold = self.image_gc_low_threshold.or(Some(90));
+        self
+    }
+
+    fn image_gc(&self) -> ImageGc {
+        let default = ImageGc::default();
+        ImageGc {
+            high: self.image_gc_high_threshold.unwrap_or(default.high),
+            low: self.image_gc_low_threshold.unwrap_or(default.low),
+        }
+    }
+
     /// What the kubelet is to be told, but for its port: that is known when it listens.
     pub fn settings(&self, containerd: PathBuf, version: &str, clock: stdx::Clock) -> kubelet::Settings {
         kubelet::Settings {
@@ -62,6 +89,8 @@ impl Node {
             cluster_dns: self.cluster_dns.clone(),
             cluster_domain: self.cluster_domain.clone(),
             resolv_conf: self.resolv_conf.clone(),
+            eviction_hard: self.eviction_hard.clone().unwrap_or_default(),
+            image_gc: self.image_gc(),
             version: version.to_owned(),
             clock,
             ids: stdx::Ids::system(),

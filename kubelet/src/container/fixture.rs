@@ -1,6 +1,6 @@
 //! Settings for tests: everything in a folder of the test's own.
 
-use crate::Settings;
+use crate::{EvictionHard, ImageGc, Settings};
 use std::path::Path;
 use stdx::{Clock, Ids};
 
@@ -18,6 +18,8 @@ pub fn settings(root: &Path) -> Settings {
         cluster_dns: Vec::new(),
         cluster_domain: "cluster.local".to_owned(),
         resolv_conf: root.join("resolv.conf"),
+        eviction_hard: EvictionHard::default(),
+        image_gc: ImageGc::default(),
         version: "v1.36.0".to_owned(),
         clock: Clock::system(),
         ids: Ids::seeded(1),

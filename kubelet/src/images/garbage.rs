@@ -1,5 +1,5 @@
-//! Images that nobody uses go when the disk that holds them fills up: from 85 % on until 80 % are reached, those that
-//! were used longest ago first. Pinned ones and that of sandboxes stay.
+//! Images that nobody uses go when the disk that holds them fills up: from 85 % on until 80 % are
+//! reached, unless told otherwise; those that were used longest ago first. Pinned ones and that of sandboxes stay.
 
 use super::Images;
 use crate::cri;
@@ -10,8 +10,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use stdx::Time;
 
-const HIGH_PERCENT: u64 = 85;
-const LOW_PERCENT: u64 = 80;
 /// A new image may have been pulled for a container that starts next.
 const YOUNG: Duration = Duration::from_secs(120);
 
@@ -43,10 +41,12 @@ impl GarbageCollector {
     pub async fn collect(&self, images: &Images, disk: &Disk, kept: &[String]) -> Result<(), String> {
         let unused = self.unused(images, kept).await?;
         let used = disk.used_percent();
-        if used < HIGH_PERCENT {
+        let bounds = images.settings.image_gc;
+        if bounds.high >= 100 || used < bounds.high.into() {
             return Ok(());
         }
-        let wanted = (disk.usable() / 100 * (100 - LOW_PERCENT)).saturating_sub(disk.available);
+        let wanted =
+            (disk.usable() / 100 * (100 - u64::from(bounds.low.min(100)))).saturating_sub(disk.available);
         tracing::info!(used, wanted, "the disk of images is full: unused images are removed");
         let freed = self.free(images, unused, wanted).await?;
         if freed >= wanted {

@@ -16,7 +16,7 @@ mod status;
 
 pub use address::address;
 pub use disk::{Disk, Space};
-pub use eviction::{Sources, is_local};
+pub use eviction::{EvictionHard, Sources, is_local};
 pub use machine::{Machine, architecture};
 pub use state::RuntimeState;
 pub use status::Pressures;

@@ -1,5 +1,6 @@
 //! What the node says of itself, made of what is known of the machine, the runtime and pressures.
 
+use super::eviction::{EvictionHard, Signal};
 use super::{Disk, Machine, RuntimeState, architecture};
 use crate::{Settings, cri};
 use api::quantity::Format;
@@ -11,10 +12,6 @@ use stdx::Time;
 /// The images that a node tells of, and the names of each.
 const MAX_IMAGES: usize = 50;
 const MAX_NAMES: usize = 5;
-/// What evictions keep free, and pods therefore cannot ask for.
-const MEMORY_KEPT: i64 = 100 << 20;
-/// As upstream's number, which is one of 32 bits.
-const STORAGE_KEPT: f32 = 0.1;
 
 /// What is known at one moment.
 #[derive(Clone, Debug)]
@@ -49,7 +46,7 @@ pub fn status(known: Option<&Value>, facts: &Facts, settings: &Settings, now: Ti
     capacity.extend(capacity_of(facts, settings));
     let mut allocatable: resources::Amounts = of_others(known, "allocatable");
     allocatable.retain(|name, _| capacity.contains_key(name));
-    allocatable.extend(allocatable_of(&capacity));
+    allocatable.extend(allocatable_of(&capacity, &settings.eviction_hard));
     let (conditions, events) = conditions(known, facts, now);
     let mut status = tree!({
         "capacity": (list(&capacity)), "allocatable": (list(&allocatable)), "conditions": (conditions),
@@ -103,13 +100,13 @@ fn capacity_of(facts: &Facts, settings: &Settings) -> resources::Amounts {
 }
 
 /// Capacity without what evictions keep free; memory also without huge pages.
-fn allocatable_of(capacity: &resources::Amounts) -> resources::Amounts {
+fn allocatable_of(capacity: &resources::Amounts, hard: &EvictionHard) -> resources::Amounts {
     let pages = capacity.iter().filter(|(name, _)| resources::is_huge_page(name));
     let pages: i64 = pages.map(|(_, amount)| amount.value()).sum();
     let allocatable = |(name, amount): (&String, &Quantity)| {
         let kept = match name.as_str() {
-            "memory" => MEMORY_KEPT + pages,
-            "ephemeral-storage" => (amount.value() as f64 * f64::from(STORAGE_KEPT)) as i64,
+            "memory" => hard.least(Signal::Memory, amount.value()) + pages,
+            "ephemeral-storage" => hard.least(Signal::NodeFs, amount.value()),
             _ => return (name.clone(), amount.clone()),
         };
         (name.clone(), Quantity::new((amount.value() - kept).max(0), Format::BinarySI))

@@ -2,11 +2,14 @@
 //! seconds; pods are measured only when there is a need.
 
 mod consumption;
+mod hard;
 mod local_storage;
 mod rank;
 mod thresholds;
 
 pub use consumption::{Sources, is_local};
+pub use hard::EvictionHard;
+pub(super) use thresholds::Signal;
 
 use super::{Disk, Pressures, Shared};
 use crate::cgroups;
@@ -16,7 +19,7 @@ use rank::Candidate;
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::Time;
-use thresholds::{LastSeen, Observation, Signal};
+use thresholds::{LastSeen, Observation};
 
 /// A pod that is evicted has that long to be gone before another one is chosen.
 const CLEANUP: Duration = Duration::from_secs(30);
@@ -55,7 +58,7 @@ impl Eviction {
             tracing::warn!(%error, "CPU shares of burstable pods cannot be set");
         }
         let disks = disks(node).await;
-        let low = too_little(&self.sources, &disks);
+        let low = self.too_little(node, &disks);
         let under = self.seen.lock().pressures(&low, now);
         if self.evict_excessive(node, disks.shared()).await {
             return under;
@@ -95,7 +98,7 @@ impl Eviction {
                 tracing::debug!(%status, "garbage is not cleared");
             }
             node.remove_unused_images().await;
-            if too_little(&self.sources, &disks(node).await).iter().all(|one| one.signal == Signal::Memory) {
+            if self.too_little(node, &disks(node).await).iter().all(|one| one.signal == Signal::Memory) {
                 return;
             }
         }
@@ -105,7 +108,7 @@ impl Eviction {
         let mut candidates = self.candidates(low.signal, shared).await;
         rank::rank(&mut candidates, resource);
         for candidate in &candidates {
-            let why = low.message() + &rank::blame(candidate, resource);
+            let why = low.message(&node.parts.settings.eviction_hard) + &rank::blame(candidate, resource);
             if self.evict(node, &candidate.pod, &why) {
                 let uid = candidate.pod.str_at(&["metadata", "uid"]).to_owned();
                 *self.leaving.lock() = Some((uid, now));
@@ -113,6 +116,19 @@ impl Eviction {
             }
         }
         tracing::warn!(resource, "the node runs out of a resource and there is no pod to evict");
+    }
+
+    fn too_little(&self, node: &Shared, disks: &Disks) -> Vec<Observation> {
+        let capacity = cgroups::memory_capacity();
+        let memory = self.sources.cgroups.usage("/").memory.map(|memory| {
+            let used = i64::try_from(memory.working_set).unwrap_or(i64::MAX);
+            Observation::memory(capacity.saturating_sub(used), capacity)
+        });
+        let mut seen: Vec<Observation> = memory.into_iter().collect();
+        seen.extend(Observation::of_disk(Signal::NodeFs, Signal::NodeFsInodes, &disks.node));
+        seen.extend(Observation::of_disk(Signal::ImageFs, Signal::ImageFsInodes, &disks.images));
+        seen.retain(|one| one.is_too_little(&node.parts.settings.eviction_hard));
+        seen
     }
 
     fn is_one_leaving(&self, now: Time) -> bool {
@@ -163,19 +179,6 @@ async fn disks(node: &Shared) -> Disks {
     let own = Disk::of(&node.parts.settings.root).unwrap_or_default();
     // While the runtime is down, the node's own disk is all that is known.
     Disks { node: own, images: node.image_disk().await.unwrap_or(own) }
-}
-
-fn too_little(sources: &Sources, disks: &Disks) -> Vec<Observation> {
-    let capacity = cgroups::memory_capacity();
-    let memory = sources.cgroups.usage("/").memory.map(|memory| {
-        let used = i64::try_from(memory.working_set).unwrap_or(i64::MAX);
-        Observation::memory(capacity.saturating_sub(used), capacity)
-    });
-    let mut seen: Vec<Observation> = memory.into_iter().collect();
-    seen.extend(Observation::of_disk(Signal::NodeFs, Signal::NodeFsInodes, &disks.node));
-    seen.extend(Observation::of_disk(Signal::ImageFs, Signal::ImageFsInodes, &disks.images));
-    seen.retain(Observation::is_too_little);
-    seen
 }
 
 /// Whether a node under pressure takes a pod; why not, as its status says it.

@@ -1,5 +1,6 @@
 //! When the node has too little of something: what is left, below which amount that is too little, and what is said.
 
+use super::EvictionHard;
 use crate::node::{Disk, Pressures};
 use api::Quantity;
 use api::quantity::Format;
@@ -28,24 +29,29 @@ pub struct Observation {
 }
 
 impl Signal {
+    const ALL: [(Signal, &str); 5] = [
+        (Signal::Memory, "memory.available"),
+        (Signal::NodeFs, "nodefs.available"),
+        (Signal::NodeFsInodes, "nodefs.inodesFree"),
+        (Signal::ImageFs, "imagefs.available"),
+        (Signal::ImageFsInodes, "imagefs.inodesFree"),
+    ];
+
+    /// As flags name it.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(signal, _)| *signal == self).map_or("", |(_, name)| name)
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(signal, _)| *signal)
+    }
+
     /// The resource as messages call it, and as pods ask for it.
     pub fn resource(self) -> &'static str {
         match self {
             Signal::Memory => "memory",
             Signal::NodeFs | Signal::ImageFs => "ephemeral-storage",
             Signal::NodeFsInodes | Signal::ImageFsInodes => "inodes",
-        }
-    }
-
-    /// Upstream's defaults: `memory.available<100Mi`, `nodefs.available<10%`, `nodefs.inodesFree<5%`,
-    /// `imagefs.available<15%`, `imagefs.inodesFree<5%`. Parts are numbers of 32 bits, as there.
-    fn threshold(self, capacity: i64) -> i64 {
-        let part = |part: f32| (capacity as f64 * f64::from(part)) as i64;
-        match self {
-            Signal::Memory => 100 << 20,
-            Signal::NodeFs => part(0.1),
-            Signal::NodeFsInodes | Signal::ImageFsInodes => part(0.05),
-            Signal::ImageFs => part(0.15),
         }
     }
 
@@ -83,14 +89,14 @@ impl Observation {
         seen
     }
 
-    pub fn is_too_little(&self) -> bool {
-        self.available < self.signal.threshold(self.capacity)
+    pub fn is_too_little(&self, hard: &EvictionHard) -> bool {
+        self.available < hard.least(self.signal, self.capacity)
     }
 
     /// `The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. `
-    pub fn message(&self) -> String {
+    pub fn message(&self, hard: &EvictionHard) -> String {
         let quantity = |value| Quantity::new(value, self.signal.format());
-        let (resource, least) = (self.signal.resource(), self.signal.threshold(self.capacity));
+        let (resource, least) = (self.signal.resource(), hard.least(self.signal, self.capacity));
         let left = quantity(self.available);
         format!(
             "The node was low on resource: {resource}. Threshold quantity: {}, available: {left}. ",
@@ -128,22 +134,24 @@ mod tests {
 
     #[test]
     fn messages_are_upstreams() {
+        let hard = EvictionHard::default();
         let low = Observation::memory(90 * MI, 8192 * MI);
-        assert!(low.is_too_little());
+        assert!(low.is_too_little(&hard));
         let said = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. ";
-        assert_eq!(low.message(), said);
-        assert!(!Observation::memory(100 * MI, 8192 * MI).is_too_little());
+        assert_eq!(low.message(&hard), said);
+        assert!(!Observation::memory(100 * MI, 8192 * MI).is_too_little(&hard));
     }
 
     #[test]
     fn a_disk_is_measured_by_what_could_be_had() {
+        let hard = EvictionHard::default();
         let disk =
             Disk { capacity: 252, used: 56, available: 36, inodes: 1000, inodes_free: 40, ..Disk::default() };
         let seen = Observation::of_disk(Signal::ImageFs, Signal::ImageFsInodes, &disk);
-        assert!(!seen[0].is_too_little());
-        assert!(seen[1].is_too_little());
+        assert!(!seen[0].is_too_little(&hard));
+        assert!(seen[1].is_too_little(&hard));
         let said = "The node was low on resource: inodes. Threshold quantity: 50, available: 40. ";
-        assert_eq!(seen[1].message(), said);
+        assert_eq!(seen[1].message(&hard), said);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a node says, and when it says it again.
 
 use super::*;
+use crate::ImageGc;
 use stdx::{Clock, Ids};
 
 fn settings() -> Settings {
@@ -17,6 +18,8 @@ fn settings() -> Settings {
         cluster_dns: Vec::new(),
         cluster_domain: "cluster.local".into(),
         resolv_conf: "/etc/resolv.conf".into(),
+        eviction_hard: EvictionHard::default(),
+        image_gc: ImageGc::default(),
         version: "v1.36.0".into(),
         clock: Clock::system(),
         ids: Ids::seeded(1),
