@@ -20,6 +20,48 @@ impl NoAnswer {
         NoAnswer { message: message.into(), ..NoAnswer::default() }
     }
 
+    /// The reason and the words for a refusal that is no Status, to a request that creates or does not: upstream's
+    /// `NewGenericServerResponse` without its resource.
+    pub fn meaning(code: u16, said: &str, creates: bool) -> (&'static str, String) {
+        match code {
+            400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
+            401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
+            403 => ("Forbidden", said.to_owned()),
+            404 => ("NotFound", "the server could not find the requested resource".to_owned()),
+            405 => {
+                ("MethodNotAllowed", "the server does not allow this method on the requested resource".to_owned())
+            }
+            406 if matches!(said, "" | "unknown") => (
+                "NotAcceptable",
+                "the server was unable to respond with a content type that the client supports".to_owned(),
+            ),
+            406 => ("NotAcceptable", said.to_owned()),
+            409 if creates => ("AlreadyExists", "the server reported a conflict".to_owned()),
+            409 => ("Conflict", "the server reported a conflict".to_owned()),
+            415 => ("UnsupportedMediaType", said.to_owned()),
+            422 => ("Invalid", "the server rejected our request due to an error in our request".to_owned()),
+            429 => (
+                "TooManyRequests",
+                "the server has received too many requests and has asked us to try again later".to_owned(),
+            ),
+            503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
+            504 => (
+                "Timeout",
+                "the server was unable to return a response in the time allotted, but may still be processing \
+                 the request"
+                    .to_owned(),
+            ),
+            500.. => (
+                "InternalError",
+                format!("an error on the server ({}) has prevented the request from succeeding", quote(said)),
+            ),
+            _ => (
+                "",
+                format!("the server responded with the status code {code} but did not return more information"),
+            ),
+        }
+    }
+
     /// Whether the same may be answered if it is asked again: upstream's `DefaultShouldRetry`.
     pub fn may_pass(&self) -> bool {
         let reasons = ["InternalError", "Timeout", "TooManyRequests"];
@@ -91,50 +133,16 @@ impl Reply {
         Some(NoAnswer { code, reason: text("reason"), message: text("message"), retry_after_secs })
     }
 
-    /// A refusal without a Status: upstream's `NewGenericServerResponse` for a POST without a resource.
+    /// A refusal without a Status.
     fn refusal(&self, body: &str) -> NoAnswer {
-        let code = self.status;
         let said = if body.is_empty() { "unknown" } else { body };
-        let (reason, message) = match code {
-            400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
-            401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
-            403 => ("Forbidden", said.to_owned()),
-            404 => ("NotFound", "the server could not find the requested resource".to_owned()),
-            405 => (
-                "MethodNotAllowed",
-                "the server does not allow this method on the requested resource".to_owned(),
-            ),
-            406 if said == "unknown" => (
-                "NotAcceptable",
-                "the server was unable to respond with a content type that the client supports".to_owned(),
-            ),
-            406 => ("NotAcceptable", said.to_owned()),
-            409 => ("AlreadyExists", "the server reported a conflict".to_owned()),
-            415 => ("UnsupportedMediaType", said.to_owned()),
-            422 => ("Invalid", "the server rejected our request due to an error in our request".to_owned()),
-            429 => (
-                "TooManyRequests",
-                "the server has received too many requests and has asked us to try again later".to_owned(),
-            ),
-            503 => {
-                ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned())
-            }
-            504 => (
-                "Timeout",
-                "the server was unable to return a response in the time allotted, but may still be processing \
-                 the request"
-                    .to_owned(),
-            ),
-            500.. => (
-                "InternalError",
-                format!("an error on the server ({}) has prevented the request from succeeding", quote(said)),
-            ),
-            _ => (
-                "Unknown",
-                format!("the server responded with the status code {code} but did not return more information"),
-            ),
-        };
-        NoAnswer { code, reason: reason.to_owned(), message, retry_after_secs: self.retry_after() }
+        let (reason, message) = NoAnswer::meaning(self.status, said, true);
+        NoAnswer {
+            code: self.status,
+            reason: reason.to_owned(),
+            message,
+            retry_after_secs: self.retry_after(),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use super::{Held, exchange, upgrade};
 use crate::answer::{Answer, gzip::AsIs};
 use crate::call::Call;
 use crate::door::Body;
-use api::Status;
 use api::status::Details;
+use api::{NoAnswer, Status};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::request::Parts;
@@ -60,39 +60,7 @@ async fn refused(call: &Call, response: Response<Incoming>) -> Status {
 
 /// A code that says little, in upstream's words.
 fn generic(code: u16, text: &str, pod: &str) -> Status {
-    let (reason, message) = match code {
-        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
-        403 => ("Forbidden", text.to_owned()),
-        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
-        405 => {
-            let message = "the server does not allow this method on the requested resource";
-            ("MethodNotAllowed", message.to_owned())
-        }
-        409 => ("Conflict", "the server reported a conflict".to_owned()),
-        422 => ("Invalid", "the server rejected our request due to an error in our request".to_owned()),
-        429 => (
-            "TooManyRequests",
-            "the server has received too many requests and has asked us to try again later".to_owned(),
-        ),
-        503 => {
-            ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned())
-        }
-        504 => (
-            "Timeout",
-            "the server was unable to return a response in the time allotted, but may still be processing the request"
-                .to_owned(),
-        ),
-        500.. => {
-            let text = api::quote(text);
-            let message = format!("an error on the server ({text}) has prevented the request from succeeding");
-            ("InternalError", message)
-        }
-        _ => {
-            let message =
-                format!("the server responded with the status code {code} but did not return more information");
-            ("", message)
-        }
-    };
+    let (reason, message) = NoAnswer::meaning(code, text, false);
     let details = Details { name: pod.into(), kind: "pods/log".into(), ..Details::default() };
     let status = Status::new(code, reason, format!("{message} ( pods/log {pod})"));
     Status { details: Some(Box::new(details)), ..status }
