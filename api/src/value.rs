@@ -236,14 +236,6 @@ impl Map {
             self.unsorted = false;
         }
     }
-
-    /// Puts the keys into the order of `rank` (stable).
-    pub fn sort_by_rank(&mut self, rank: impl Fn(&str) -> usize) {
-        if !self.entries.is_sorted_by_key(|(k, _)| rank(k)) {
-            self.entries.sort_by_cached_key(|(k, _)| rank(k));
-        }
-        self.unsorted = !self.entries.is_sorted_by(|a, b| a.0 < b.0);
-    }
 }
 
 impl PartialEq for Map {
@@ -415,6 +407,18 @@ impl Value {
 
     pub fn take(&mut self) -> Value {
         std::mem::take(self)
+    }
+
+    /// Puts the keys of all maps in it into ascending order, as Go writes what has no type.
+    pub fn sort(&mut self) {
+        match self {
+            Value::Map(map) => {
+                map.sort();
+                map.iter_mut().for_each(|(_, value)| value.sort());
+            }
+            Value::List(list) => list.iter_mut().for_each(Value::sort),
+            _ => {}
+        }
     }
 
     /// What JSON calls it, as upstream's errors name types: `null`, `bool`, `number`, `string`, `array`, `object`.

@@ -11,7 +11,7 @@ use admission::Asks;
 use api::{Later, Status, Value, merge};
 use authz::{Attributes, Decision, Permit};
 use http::HeaderMap;
-use kinds::{Cx, Info, Kind};
+use kinds::{Cx, Info, Kind, Verbs};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use store::{Key, Space};
@@ -72,8 +72,13 @@ impl Call {
         Key::new(&self.space(), rest(self.info(), self.namespace(), name))
     }
 
+    /// Commands (reviews, bindings, evictions, tokens) are no rows of tables.
     pub fn offer(&self) -> Offer {
-        if self.kind.stored_as_json() { Offer::CUSTOM } else { Offer::BUILTIN }
+        let table = match self.target.subresource.as_str() {
+            "" => self.info().verbs.has(Verbs::LIST),
+            subresource => matches!(subresource, "status" | "scale"),
+        };
+        Offer { table, ..if self.kind.stored_as_json() { Offer::CUSTOM } else { Offer::BUILTIN } }
     }
 
     pub fn not_found(&self, name: &str) -> Status {

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::query::ListOptions;
 use crate::stored::Facts;
-use api::{Status, Value, selector};
+use api::{Status, Str, Value, selector};
 use store::{Scope, Topic};
 
 /// Parsed selectors and the part of the keys they leave.
@@ -19,7 +19,9 @@ impl Selection {
     pub fn read(call: &Call, options: &ListOptions) -> Result<Self, Status> {
         let labels = selector::LabelSelector::parse(&options.label_selector).map_err(Status::bad_request)?;
         let fields = selector::FieldSelector::parse(&options.field_selector).map_err(Status::bad_request)?;
-        check_fields(call, &fields)?;
+        let stored =
+            |label: &str, value: &str| stored_field(call, label).map(|stored| (stored, value.into()));
+        let fields = fields.transform(stored)?;
         let scope = scope(call, &fields);
         let by_name = matches!(scope, Scope::Key(_));
         let everything = labels.is_empty() && (fields.is_empty() || by_name && fields.terms().len() == 1);
@@ -50,26 +52,20 @@ impl Selection {
     }
 }
 
-/// Refuses fields that the kind does not select by.
-fn check_fields(call: &Call, fields: &selector::FieldSelector) -> Result<(), Status> {
-    let own = call.kind.selectable_fields(&Value::map());
-    for requirement in fields.terms() {
-        let field = requirement.field.as_str();
-        let known = matches!(field, "metadata.name" | "metadata.namespace")
-            || own.iter().any(|(label, _)| *label == field);
-        if known {
-            continue;
-        }
-        let message = if call.kind.words_fields_itself() || call.kind.stored_as_json() {
-            call.kind.unsupported_field(field)
+/// What is remembered of objects calls a field by which the kind selects; a refusal where it does not.
+fn stored_field(call: &Call, label: &str) -> Result<Str, Status> {
+    if matches!(label, "metadata.name" | "metadata.namespace") {
+        return Ok(label.into());
+    }
+    call.kind.stored_field(label).map(|stored| stored.as_ref().into()).ok_or_else(|| {
+        Status::bad_request(if call.kind.words_fields_itself() || call.kind.stored_as_json() {
+            call.kind.unsupported_field(label)
         } else {
             format!(
-                "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                "\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             )
-        };
-        return Err(Status::bad_request(message));
-    }
-    Ok(())
+        })
+    })
 }
 
 /// One key when a name is given together with its namespace, else the namespace, else everything.

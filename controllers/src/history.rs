@@ -17,10 +17,12 @@ pub struct History<'a> {
     pub hash_label: &'static str,
 }
 
-/// What a revision keeps: a patch that puts the template back.
+/// What a revision keeps: a patch that puts the template back. Upstream's programs compare its bytes, with all names
+/// in alphabetical order.
 pub fn data(owner: &Value) -> Value {
     let mut template = owner.at(&["spec", "template"]).cloned().unwrap_or_default();
     template.set(&["$patch"], "replace");
+    template.sort();
     tree!({"spec": {"template": template}})
 }
 
@@ -88,5 +90,20 @@ impl History<'_> {
             unless_gone(self.client.delete(&resource, meta("namespace"), meta("name"), &Value::Null).await)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_revision_keeps_is_in_alphabetical_order() {
+        let containers = tree!([{"name": "c", "image": "i", "args": ["b", "a"]}]);
+        let owner = tree!({"spec": {"template": {"spec": {"containers": containers}, "metadata": {"labels": {"a": "b"}}}}});
+        assert_eq!(
+            api::json::to_string(&data(&owner)),
+            r#"{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"args":["b","a"],"image":"i","name":"c"}]}}}}"#
+        );
     }
 }

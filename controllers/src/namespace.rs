@@ -9,7 +9,7 @@ use client::{Client, Error, EventKind, Resource, WorkQueue};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stdx::Clock;
+use stdx::{Clock, Time};
 
 const FINALIZER: &str = "kubernetes";
 /// How soon a namespace is looked at again after something in it went: what goes, goes in groups.
@@ -35,7 +35,7 @@ pub fn start(context: &Context<'_>) {
             if !is_leaving(&namespace) {
                 return Ok(());
             }
-            let remaining = empty(&client, &name).await?;
+            let remaining = empty(&client, &namespace).await?;
             if remaining.is_done() {
                 return finalize(&client, &name).await;
             }
@@ -55,48 +55,102 @@ fn is_leaving(namespace: &Value) -> bool {
 /// What is still in a namespace: objects by resource, and finalizers that hold them.
 #[derive(Default)]
 struct Remaining {
+    /// Only pods were looked at: everything else waits for them.
+    only_pods: bool,
     resources: BTreeMap<String, usize>,
     finalizers: BTreeMap<String, usize>,
+    /// What went wrong, and what stays although nothing holds it.
+    errors: Vec<String>,
 }
 
 impl Remaining {
     fn is_done(&self) -> bool {
-        self.resources.is_empty()
+        self.resources.is_empty() && self.errors.is_empty()
     }
 }
 
-/// Deletes everything in a namespace, and tells what is still there.
-async fn empty(client: &Client, namespace: &str) -> Result<Remaining, Error> {
+/// Deletes everything in a namespace, pods before all else, and tells what is still there.
+async fn empty(client: &Client, namespace: &Value) -> Result<Remaining, Error> {
     let mut remaining = Remaining::default();
-    for resource in contents(client).await? {
-        let found = match client.list(&resource, namespace, "").await {
-            Ok(found) => found,
-            Err(error) if matches!(error.code(), Some(404 | 405)) => continue,
-            Err(error) => return Err(error),
-        };
-        if found.list_at(&["items"]).is_empty() {
-            continue;
+    let (pods, others): (Vec<_>, Vec<_>) = contents(client).await?.into_iter().partition(is_pods);
+    for resource in pods {
+        if let Err(error) = clear(client, namespace, &resource, &mut remaining).await {
+            let name = namespace.str_at(&["metadata", "name"]);
+            remaining.errors.push(format!("failed to delete pods for namespace: {name}, err: {error}"));
         }
-        match client.delete_collection(&resource, namespace, "").await {
-            Err(error) if !matches!(error.code(), Some(404 | 405)) => return Err(error),
-            _ => {}
+    }
+    if !remaining.resources.is_empty() {
+        remaining.only_pods = true;
+        return Ok(remaining);
+    }
+    for resource in others {
+        if let Err(error) = clear(client, namespace, &resource, &mut remaining).await {
+            remaining.errors.push(error);
         }
-        let left = client.list(&resource, namespace, "").await?;
-        note(&mut remaining, &resource, left.list_at(&["items"]));
     }
     Ok(remaining)
+}
+
+fn is_pods(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.plural == "pods"
+}
+
+/// Deletes all objects of one resource, and notes those that stay.
+///
+/// # Errors
+/// What went wrong, or that objects stay longer than anything explains.
+async fn clear(
+    client: &Client,
+    namespace: &Value,
+    resource: &Resource,
+    remaining: &mut Remaining,
+) -> Result<(), String> {
+    let name = namespace.str_at(&["metadata", "name"]);
+    let unserved = |error: &Error| matches!(error.code(), Some(404 | 405));
+    let found = match client.list(resource, name, "").await {
+        Err(error) if unserved(&error) => return Ok(()),
+        found => found.map_err(|error| error.to_string())?,
+    };
+    let found = found.list_at(&["items"]);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let waits = is_pods(resource) && has_grace_left(namespace, found, Clock::system().now());
+    match client.delete_collection(resource, name, "").await {
+        Err(error) if !unserved(&error) => return Err(error.to_string()),
+        _ => {}
+    }
+    let left = client.list(resource, name, "").await.map_err(|error| error.to_string())?;
+    let left = left.list_at(&["items"]);
+    note(remaining, resource, left);
+    if left.is_empty() || waits || left.iter().any(is_held) {
+        return Ok(());
+    }
+    let Resource { group, version, plural, .. } = resource;
+    Err(format!(
+        "unexpected items still remain in namespace: {name} for gvr: {group}/{version}, Resource={plural}"
+    ))
+}
+
+/// Whether a pod may still be ending since the namespace was deleted.
+fn has_grace_left(namespace: &Value, pods: &[Value], now: Time) -> bool {
+    let running =
+        pods.iter().filter(|pod| !matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed"));
+    let grace = running.filter_map(|pod| pod.i64_at(&["spec", "terminationGracePeriodSeconds"])).max();
+    let deleted = api::time::parse(namespace.str_at(&["metadata", "deletionTimestamp"]));
+    let since = deleted.map(|deleted| now.since(deleted)).unwrap_or_default();
+    since < Duration::from_secs(grace.and_then(|grace| u64::try_from(grace).ok()).unwrap_or(0))
+}
+
+fn is_held(object: &Value) -> bool {
+    !object.list_at(&["metadata", "finalizers"]).is_empty()
 }
 
 fn note(remaining: &mut Remaining, resource: &Resource, left: &[Value]) {
     if left.is_empty() {
         return;
     }
-    let name = if resource.group.is_empty() {
-        format!("{}.", resource.plural)
-    } else {
-        format!("{}.{}", resource.plural, resource.group)
-    };
-    remaining.resources.insert(name, left.len());
+    remaining.resources.insert(format!("{}.{}", resource.plural, resource.group), left.len());
     for object in left {
         for finalizer in object.list_at(&["metadata", "finalizers"]).iter().filter_map(Value::as_str) {
             *remaining.finalizers.entry(finalizer.to_owned()).or_default() += 1;
@@ -140,48 +194,60 @@ async fn report(client: &Client, namespace: &Value, remaining: &Remaining) -> Re
 }
 
 fn conditions(namespace: &Value, remaining: &Remaining, now: &str) -> Value {
-    let count = |map: &BTreeMap<String, usize>, what: &str, unit: &str| {
-        let parts: Vec<String> = map.iter().map(|(name, n)| format!("{name} {what} {n} {unit}")).collect();
-        parts.join(", ")
+    let count = |map: &BTreeMap<String, usize>, what: &str| {
+        let one = |(name, n): (&String, &usize)| format!("{name} {what} {n} resource instances");
+        map.iter().map(one).collect::<Vec<_>>().join(", ")
     };
-    let content =
-        format!("Some resources are remaining: {}", count(&remaining.resources, "has", "resource instances"));
-    let held = format!(
-        "Some content in the namespace has finalizers remaining: {}",
-        count(&remaining.finalizers, "in", "resource instances")
-    );
+    let failed = (!remaining.errors.is_empty()).then(|| {
+        let mut errors = remaining.errors.clone();
+        errors.sort();
+        let (number, errors) = (errors.len(), errors.join(", "));
+        (
+            "ContentDeletionFailed",
+            format!("Failed to delete all resource types, {number} remaining: {errors}"),
+        )
+    });
+    // While everything waits for the pods, nothing is said of what is there.
+    let content = (!remaining.only_pods && !remaining.resources.is_empty()).then(|| {
+        let what = count(&remaining.resources, "has");
+        ("SomeResourcesRemain", format!("Some resources are remaining: {what}"))
+    });
+    let held = (!remaining.only_pods && !remaining.finalizers.is_empty()).then(|| {
+        let what = count(&remaining.finalizers, "in");
+        ("SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {what}"))
+    });
     let rows = [
         (
             "NamespaceDeletionDiscoveryFailure",
-            false,
+            None,
             "ResourcesDiscovered",
             "All resources successfully discovered",
         ),
         (
             "NamespaceDeletionGroupVersionParsingFailure",
-            false,
+            None,
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed",
         ),
         (
             "NamespaceDeletionContentFailure",
-            false,
+            failed,
             "ContentDeleted",
             "All content successfully deleted, may be waiting on finalization",
         ),
-        ("NamespaceContentRemaining", true, "SomeResourcesRemain", content.as_str()),
+        ("NamespaceContentRemaining", content, "ContentRemoved", "All content successfully removed"),
+        (
+            "NamespaceFinalizersRemaining",
+            held,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+        ),
     ];
-    let mut list: Vec<Value> = rows
-        .iter()
-        .map(|(ty, on, reason, message)| condition(namespace, ty, *on, reason, message, now))
-        .collect();
-    list.push(if remaining.finalizers.is_empty() {
-        let message = "All content-preserving finalizers finished";
-        condition(namespace, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", message, now)
-    } else {
-        condition(namespace, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", &held, now)
-    });
-    Value::List(list)
+    let row = |(ty, trouble, well, why): (&str, Option<(&str, String)>, &str, &str)| match trouble {
+        Some((reason, message)) => condition(namespace, ty, true, reason, &message, now),
+        None => condition(namespace, ty, false, well, why, now),
+    };
+    Value::List(rows.into_iter().map(row).collect())
 }
 
 /// A condition; it keeps its time while its status stays.
@@ -211,5 +277,36 @@ mod tests {
             "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
         );
         assert!(!remaining.is_done());
+    }
+
+    #[test]
+    fn while_pods_are_waited_for_nothing_is_said_of_the_rest() {
+        let errors = vec!["b".to_owned(), "a".to_owned()];
+        let mut remaining = Remaining { only_pods: true, errors, ..Remaining::default() };
+        let held = tree!({"metadata": {"finalizers": ["example.com/hold"]}});
+        note(&mut remaining, &Resource::namespaced("", "v1", "pods"), &[held]);
+        let conditions = conditions(&Value::map(), &remaining, "2026-01-01T00:00:00Z");
+        let said =
+            conditions.list_at(&[]).iter().map(|row| (row.str_at(&["status"]), row.str_at(&["message"])));
+        let said: Vec<_> = said.skip(2).collect();
+        assert_eq!(
+            said,
+            [
+                ("True", "Failed to delete all resource types, 2 remaining: a, b"),
+                ("False", "All content successfully removed"),
+                ("False", "All content-preserving finalizers finished"),
+            ]
+        );
+    }
+
+    #[test]
+    fn pods_have_the_longest_grace_since_the_deletion() {
+        let namespace = tree!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        let pod = |phase: &str, grace: i64| tree!({"spec": {"terminationGracePeriodSeconds": grace}, "status": {"phase": phase}});
+        let pods = [pod("Running", 5), pod("Running", 30), pod("Failed", 300)];
+        let at = |text: &str| api::time::parse(text).unwrap();
+        assert!(has_grace_left(&namespace, &pods, at("2026-01-01T00:00:29Z")));
+        assert!(!has_grace_left(&namespace, &pods, at("2026-01-01T00:00:30Z")));
+        assert!(!has_grace_left(&namespace, &[], at("2026-01-01T00:00:00Z")));
     }
 }

@@ -10,7 +10,7 @@ use stdx::ids::NAME_LETTERS;
 /// The hash of a template, with what to add after collisions.
 pub fn of(template: &Value, collisions: Option<i64>) -> String {
     let mut sorted = template.clone();
-    sort(&mut sorted);
+    sorted.sort();
     let mut hash = fnv(0x811c_9dc5, &json::to_vec(&sorted));
     if let Some(count) = collisions {
         hash = fnv(hash, &count.to_le_bytes());
@@ -25,17 +25,6 @@ fn fnv(start: u32, bytes: &[u8]) -> u32 {
 /// Each byte as one of the letters of generated names, so that no words appear.
 pub fn safe_encode(text: &str) -> String {
     text.bytes().map(|b| char::from(NAME_LETTERS[usize::from(b) % NAME_LETTERS.len()])).collect()
-}
-
-fn sort(value: &mut Value) {
-    match value {
-        Value::Map(map) => {
-            map.sort();
-            map.iter_mut().for_each(|(_, v)| sort(v));
-        }
-        Value::List(list) => list.iter_mut().for_each(sort),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -192,6 +192,13 @@ pub trait Kind: Send + Sync + 'static {
         self.fields(obj).into_iter().map(|(label, value)| (Cow::Borrowed(label), value)).collect()
     }
 
+    /// What `fields` calls a label that callers of this kind select by; nothing when they cannot. Kinds that share
+    /// their stored form share what is remembered of its fields, by whatever names.
+    fn stored_field(&self, label: &str) -> Option<Cow<'static, str>> {
+        let fields = self.selectable_fields(&Value::map());
+        fields.into_iter().find(|(known, _)| known == label).map(|(known, _)| known)
+    }
+
     /// What upstream says of a field selector that this kind, with fields of its own, does not support.
     fn unsupported_field(&self, label: &str) -> String {
         format!("field label not supported: {label}")

@@ -6,7 +6,7 @@ use super::compare::compare;
 use super::field_set::FieldSet;
 use super::typing::Typing;
 use super::validate::validate;
-use crate::{Map, Value, json};
+use crate::{Value, json};
 
 /// The manager that kubectl applies as.
 pub(super) const MANAGER: &str = "kubectl";
@@ -62,17 +62,6 @@ fn applied_text(config: &Value) -> String {
     if let Some(annotations) = config.at_mut(&ANNOTATIONS).and_then(Value::as_map_mut) {
         annotations.remove(ANNOTATION);
     }
-    sort(&mut config);
+    config.sort();
     json::to_string(&config) + "\n"
-}
-
-fn sort(value: &mut Value) {
-    match value {
-        Value::Map(map) => {
-            map.iter_mut().for_each(|(_, v)| sort(v));
-            Map::sort(map);
-        }
-        Value::List(list) => list.iter_mut().for_each(sort),
-        _ => {}
-    }
 }

@@ -41,16 +41,25 @@ fn warn_of_default_orphaning(call: &Call, options: &DeleteOptions) {
 /// Deletes one object of the call's kind and namespace.
 pub async fn delete_named(call: &Call, name: &str, options: DeleteOptions) -> Result<Deleted, Status> {
     let key = call.key(name);
+    let mut ending = None;
     for _ in 0..MAX_ATTEMPTS {
         let found = call.server.store.get(&key).await.map_err(|e| store_failure(&e))?;
-        let Some(entry) = found else { return Err(call.not_found(name)) };
+        let entry = match (found, ending.take()) {
+            (Some(entry), _) => entry,
+            // Whoever watched saw the end of its grace, and was faster.
+            (None, Some(object)) => {
+                let written = Written { object, entry: None, created: false };
+                return Ok(Deleted { written, gone: true, options });
+            }
+            (None, None) => return Err(call.not_found(name)),
+        };
         let old = stored::decode(&*call.kind, &entry)?;
         check_preconditions(call, name, &options, &old)?;
         // What deletes on behalf of a subresource (an eviction) was admitted as that.
         if call.target.subresource.is_empty() {
             admit_deletion(call, name, &old, &options).await?;
         }
-        match attempt(call, entry, old, &options).await {
+        match attempt(call, entry, old, &options, &mut ending).await {
             Ok((written, gone)) => return Ok(Deleted { written, gone, options }),
             Err(Refused::Failed(status)) => return Err(status),
             Err(Refused::Conflict | Refused::Taken) => {}
@@ -93,11 +102,13 @@ enum Grace {
     Set { secs: i64 },
 }
 
+/// Deletes once. `ending` gets the object when its grace ended here and it may still be there.
 async fn attempt(
     call: &Call,
     entry: Arc<Entry>,
     old: Value,
     options: &DeleteOptions,
+    ending: &mut Option<Value>,
 ) -> Result<(Written, bool), Refused> {
     let mut obj = old.clone();
     let grace = grace(call, &mut obj, options);
@@ -128,7 +139,10 @@ async fn attempt(
         Grace::Set { .. } => {
             let written = mark_only(call, entry, obj, old).await?;
             match written.entry {
-                Some(entry) => (entry, written.object),
+                Some(entry) => {
+                    *ending = Some(written.object.clone());
+                    (entry, written.object)
+                }
                 None => return Ok((written, true)),
             }
         }

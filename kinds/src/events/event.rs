@@ -6,6 +6,7 @@ use crate::internal_form::internal_form;
 use crate::validation::{IMMUTABLE, same};
 use crate::{Column, Cx, Info, Kind};
 use api::{Fault, Schema, Value, schema, schema::TypeId};
+use std::borrow::Cow;
 
 /// The version that objects are stored in.
 const STORED: &str = "core/v1";
@@ -128,12 +129,11 @@ impl Kind for Event {
     }
 
     fn fields(&self, obj: &Value) -> Vec<(&'static str, String)> {
-        let fields = self.core.fields(obj);
-        let of = |(label, stored): (&'static str, &str)| {
-            let value = fields.iter().find(|(known, _)| *known == stored).map(|(_, value)| value.clone());
-            (label, value.unwrap_or_default())
-        };
-        FIELDS.into_iter().map(of).collect()
+        self.core.fields(obj)
+    }
+
+    fn stored_field(&self, label: &str) -> Option<Cow<'static, str>> {
+        FIELDS.into_iter().find(|(known, _)| *known == label).map(|(_, stored)| Cow::Borrowed(stored))
     }
 }
 
@@ -183,6 +183,16 @@ mod tests {
         assert_eq!(obj.str_at(&["regarding", "kind"]), "Pod");
         kind.convert(&mut obj, "v1", "core/v1");
         assert_eq!(obj, stored());
+    }
+
+    #[test]
+    fn fields_are_those_of_the_core_group_by_other_names() {
+        let kind = Event::new();
+        assert_eq!(kind.fields(&stored()), core_event::Event::new().fields(&stored()));
+        let labels = kind.fields(&stored());
+        assert!(FIELDS.iter().all(|(_, stored)| labels.iter().any(|(label, _)| label == stored)));
+        assert_eq!(kind.stored_field("reportingController").as_deref(), Some("reportingComponent"));
+        assert_eq!(kind.stored_field("involvedObject.name"), None, "a name of the core group's only");
     }
 
     #[test]

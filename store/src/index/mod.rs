@@ -5,6 +5,7 @@
 //! whoever holds a space's lock sees exactly the state at the horizon's revision.
 
 mod horizon;
+mod past;
 mod ring;
 mod space;
 mod state;

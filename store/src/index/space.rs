@@ -1,6 +1,7 @@
 //! The index of one space: its state behind a lock, and the bells that wake those who wait for its events.
 
 use super::horizon::Horizon;
+use super::past::Past;
 use super::ring::HistoryLimits;
 use super::state::{ListQuery, Page, State};
 use super::topics::Topic;
@@ -22,6 +23,7 @@ pub(crate) struct SpaceIndex {
     /// Everything up to this revision has been applied. Read and moved only under the lock of the state.
     pub horizon: Arc<Horizon>,
     pub limits: HistoryLimits,
+    past: Mutex<Past>,
     bells: Bells,
 }
 
@@ -45,7 +47,7 @@ pub struct SpaceStats {
 impl SpaceIndex {
     pub fn new(name: Space, floor: Revision, horizon: Arc<Horizon>, limits: HistoryLimits) -> Self {
         let state = RwLock::new(State::new(floor));
-        SpaceIndex { name, state, horizon, limits, bells: Bells::default() }
+        SpaceIndex { name, state, horizon, limits, past: Mutex::default(), bells: Bells::default() }
     }
 
     pub fn get(&self, rest: &str) -> Option<Arc<Entry>> {
@@ -54,7 +56,14 @@ impl SpaceIndex {
 
     pub fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         let state = self.state.read();
-        state.list(query, self.horizon.revision())
+        let current = self.horizon.revision();
+        if query.at.is_some() || query.limit > 0 {
+            let oldest = self.past.lock().oldest(Instant::now(), current, self.limits.age);
+            if query.at.is_some_and(|at| at < oldest) {
+                return Err(Error::Compacted { oldest });
+            }
+        }
+        state.list(query, current)
     }
 
     /// How many keys there are, and at which revision.

@@ -16,7 +16,11 @@ struct Fixture(Index);
 
 impl Fixture {
     fn new() -> Self {
-        Fixture(Index::new(1, HistoryLimits::default()))
+        Fixture::with(HistoryLimits::default())
+    }
+
+    fn with(limits: HistoryLimits) -> Self {
+        Fixture(Index::new(1, limits))
     }
 
     fn commit(&self, txn: Txn) -> Revision {
@@ -88,6 +92,19 @@ fn the_future_and_the_forgotten_are_told_apart() {
     assert!(matches!(at(1), Err(Error::Compacted { oldest: 2 })));
     assert_eq!(at(2).unwrap().entries.len(), 1);
     assert!(matches!(Watch::open(space, Scope::All, 1), Err(Error::Compacted { oldest: 2 })));
+}
+
+#[test]
+fn a_list_in_pages_ends_when_the_store_has_long_gone_on_but_a_watch_from_there_does_not() {
+    let f = Fixture::with(HistoryLimits { age: std::time::Duration::ZERO, ..HistoryLimits::default() });
+    let began = f.put("a/1");
+    let space = f.0.space(&pods());
+    let page = |at| space.list(&ListQuery { limit: 1, at, ..ListQuery::default() });
+    assert_eq!(page(None).unwrap().revision, began);
+    f.put("a/2");
+    assert_eq!(page(Some(began)).unwrap().revision, began, "the store was there when it was last looked at");
+    assert!(matches!(page(Some(began)), Err(Error::Compacted { .. })));
+    assert!(Watch::open(space.clone(), Scope::All, began).is_ok());
 }
 
 #[test]
