@@ -20,6 +20,10 @@ const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
 const OWN_SOCKETS: &str = "/run/pintle";
 /// Where network plugins are: as upstream's packages and as Debian have them.
 const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
+/// What nobody asks of ours: other snapshotters than overlayfs, the first version of its runtime, and loops of its own.
+const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing monitor.v1.cgroups runtime.v1.linux \
+    snapshotter.v1.aufs snapshotter.v1.btrfs snapshotter.v1.devmapper snapshotter.v1.native snapshotter.v1.zfs \
+    tracing.processor.v1.otlp";
 /// How long a new containerd may take to listen, in steps of 20 ms.
 const PATIENCE_STEPS: usize = 1500;
 const STEP: Duration = Duration::from_millis(20);
@@ -181,12 +185,11 @@ impl Own {
     fn configuration(&self, socket: &Path, networks: &Path) -> String {
         let has_bridge = |folder: &&str| Path::new(folder).join("bridge").is_file();
         let plugins = PLUGIN_FOLDERS.into_iter().find(has_bridge).unwrap_or(PLUGIN_FOLDERS[0]);
+        let unused =
+            UNUSED_PLUGINS.split(' ').map(|name| format!("io.containerd.{name}")).collect::<Vec<_>>();
         format!(
             "version = 2\nroot = {root:?}\nstate = {state:?}\n\
-             disabled_plugins = [\"io.containerd.internal.v1.opt\", \"io.containerd.snapshotter.v1.btrfs\", \
-             \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\", \
-             \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.tracing.processor.v1.otlp\", \
-             \"io.containerd.internal.v1.tracing\"]\n\
+             disabled_plugins = {unused:?}\n\
              [grpc]\n  address = {socket:?}\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"pintle.local/pause:1\"\n\
              \x20 stream_server_address = \"127.0.0.1\"\n  stream_server_port = \"0\"\n\

@@ -48,6 +48,10 @@ impl WatchStream {
             if let Some(line) = self.line() {
                 return Ok(Some(line));
             }
+            if self.buffer.is_empty() {
+                // A watch that waits keeps no room for what its first list took.
+                self.buffer = BytesMut::new();
+            }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
             let frame = frame.map_err(|e| Error::Broken(e.to_string()))?;
             if let Ok(data) = frame.into_data() {

@@ -64,6 +64,7 @@ fn read(text: &'static str) -> Builtin {
     if let Some((id, ty)) = current {
         builtin.schema.define(id, ty);
     }
+    builtin.schema.shrink();
     builtin
 }
 

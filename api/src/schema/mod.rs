@@ -173,9 +173,17 @@ impl Schema {
         let mut numbered: Vec<(&[u32], u16)> =
             places().filter(|(_, f)| !f.proto.is_empty()).map(|(i, f)| (f.proto.as_slice(), i)).collect();
         numbered.sort_unstable();
-        let by_number = numbered.into_iter().map(|(_, i)| i).collect();
+        let mut by_number: Vec<u16> = numbered.into_iter().map(|(_, i)| i).collect();
+        by_number.shrink_to_fit();
         (ty.by_name, ty.by_number) = (by_name, by_number);
+        ty.fields.shrink_to_fit();
         self.types[id.0 as usize] = ty;
+    }
+
+    /// Gives back the room that was kept for more types.
+    fn shrink(&mut self) {
+        self.types.shrink_to_fit();
+        self.by_name.shrink_to_fit();
     }
 
     /// The type at an id that this schema gave out.

@@ -29,8 +29,9 @@ pub(super) async fn serve<H, F, Io>(
     F: Future<Output = Response<Body>> + Send + 'static,
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Boxed, what it takes to find an answer is gone when the body begins: watches keep their bodies only.
     let service = service_fn(|request| {
-        let answer = answer(shared.clone(), connection.clone(), request);
+        let answer = Box::pin(answer(shared.clone(), connection.clone(), request));
         async { Ok::<_, Infallible>(answer.await) }
     });
     let (io, mut cork) = cork(io, connection.clone());
