@@ -20,8 +20,9 @@ const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
 const OWN_SOCKETS: &str = "/run/pintle";
 /// Where network plugins are: as upstream's packages and as Debian have them.
 const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
-/// What nobody asks of ours: other snapshotters than overlayfs, the first version of its runtime, and loops of its own.
-const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing monitor.v1.cgroups runtime.v1.linux \
+/// What nobody asks of ours: other snapshotters than overlayfs, and loops of its own. The first version of its runtime
+/// stays: the tasks of 1.6 do not load without it, and the CRI not without them.
+const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing monitor.v1.cgroups \
     snapshotter.v1.aufs snapshotter.v1.btrfs snapshotter.v1.devmapper snapshotter.v1.native snapshotter.v1.zfs \
     tracing.processor.v1.otlp";
 /// How long a new containerd may take to listen, in steps of 20 ms.
