@@ -20,8 +20,8 @@ const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
 const OWN_SOCKETS: &str = "/run/pintle";
 /// Where network plugins are: as upstream's packages and as Debian have them.
 const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
-/// What nobody asks of ours: other snapshotters than overlayfs, and loops of its own. The first version of its runtime
-/// stays: the tasks of 1.6 do not load without it, and the CRI not without them.
+/// What nobody asks of ours: other snapshotters than overlayfs, metrics, and loops of its own. (The first version of
+/// its runtime is of no use either, but the service of tasks does not start without it.)
 const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing monitor.v1.cgroups \
     snapshotter.v1.aufs snapshotter.v1.btrfs snapshotter.v1.devmapper snapshotter.v1.native snapshotter.v1.zfs \
     tracing.processor.v1.otlp";
