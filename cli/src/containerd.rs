@@ -20,11 +20,9 @@ const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
 const OWN_SOCKETS: &str = "/run/pintle";
 /// Where network plugins are: as upstream's packages and as Debian have them.
 const PLUGIN_FOLDERS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
-/// What nobody asks of ours: other snapshotters than overlayfs, metrics, and loops of its own. (The first version of
-/// its runtime is of no use either, but the service of tasks does not start without it.)
-const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing monitor.v1.cgroups \
-    snapshotter.v1.aufs snapshotter.v1.btrfs snapshotter.v1.devmapper snapshotter.v1.native snapshotter.v1.zfs \
-    tracing.processor.v1.otlp";
+/// What nobody asks of ours: other snapshotters than overlayfs, traces, and a loop that restarts containers.
+const UNUSED_PLUGINS: &str = "internal.v1.opt internal.v1.restart internal.v1.tracing snapshotter.v1.aufs \
+    snapshotter.v1.btrfs snapshotter.v1.devmapper snapshotter.v1.zfs tracing.processor.v1.otlp";
 /// How long a new containerd may take to listen, in steps of 20 ms.
 const PATIENCE_STEPS: usize = 1500;
 const STEP: Duration = Duration::from_millis(20);
