@@ -3,6 +3,7 @@
 
 use super::parts::{Parts, rpc_error};
 use super::plan::Action;
+use super::resize::POD;
 use super::spec::{self, List, name_of};
 use super::stop::{LEAST_GRACE, grace_left};
 use super::{Observed, Wait, restart_count};
@@ -13,8 +14,10 @@ use crate::logs;
 use crate::pods::Message;
 use crate::{cri, sandbox};
 use api::Value;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +44,8 @@ pub struct Advanced {
     pub tried: Vec<(String, bool)>,
     /// Containers (id, name) that were to get other resources, and why they did not.
     pub resized: Vec<(String, String, Option<String>)>,
+    /// As it was then.
+    pub pod: Arc<Value>,
 }
 
 /// The sandbox that containers start in.
@@ -48,6 +53,8 @@ struct Place {
     id: String,
     ips: Vec<String>,
     config: cri::PodSandboxConfig,
+    /// The images of volumes, or why they cannot be had; known when a container is to start.
+    images: OnceCell<HashMap<String, Result<String, Wait>>>,
 }
 
 /// While this lives, the hook after a container's start is under way.
@@ -72,7 +79,8 @@ impl Drop for Hook {
 
 impl Advance {
     pub async fn run(self) -> Advanced {
-        let mut done = Advanced::default();
+        let mut done = Advanced { pod: self.pod.clone(), ..Advanced::default() };
+        let refused = self.too_small();
         let Some(set_up) = self.unless_cancelled(self.set_up()).await else { return done };
         if !set_up {
             done.is_not_set_up = true;
@@ -104,8 +112,11 @@ impl Advance {
                         break;
                     }
                 }
-                Action::Resize { id, name } => {
-                    let failed = self.resize(id, name).await.err();
+                Action::Resize { id, name, .. } => {
+                    let failed = match &refused {
+                        Some(why) => Some(why.clone()),
+                        None => self.resize(id, name).await.err(),
+                    };
                     done.resized.push((id.clone(), name.clone(), failed));
                 }
                 Action::KillPod { .. } | Action::Kill(_) | Action::Hold { .. } => {}
@@ -134,9 +145,7 @@ impl Advance {
     async fn set_up(&self) -> bool {
         let (parts, pod) = (&self.parts, &self.pod);
         let resizes = self.steps.iter().any(|step| matches!(step, Action::Resize { .. }));
-        if let Err(why) = parts.context.cgroups.ensure_pod(pod)
-            && !resizes
-        {
+        if !resizes && let Err(why) = parts.context.cgroups.ensure_pod(pod) {
             let message = format!("unable to ensure pod container exists: {why}");
             parts.say(pod, "Warning", "FailedCreatePodContainer", &message);
             return false;
@@ -160,16 +169,40 @@ impl Advance {
         }
     }
 
-    /// The pod's group is made to fit before and after, as it must hold the container's at all times.
+    /// Why limits of memory cannot become as small as they are to: more is in use.
+    fn too_small(&self) -> Option<String> {
+        let cgroups = &self.parts.context.cgroups;
+        let group = cgroups.pod_parent(&self.pod);
+        let errors = self.steps.iter().filter_map(|step| {
+            let Action::Resize { id, name, less_memory: Some(limit) } = step else { return None };
+            let (group, what) = match name.as_str() {
+                POD => (group.clone(), "pod".to_owned()),
+                name => (format!("{group}/{id}"), format!("container {name:?}")),
+            };
+            let usage = cgroups.usage(&group).memory?.usage;
+            let said =
+                || format!("attempting to set {what} memory limit ({limit}) below current usage ({usage})");
+            (usage >= u64::try_from(*limit).unwrap_or(0)).then(said)
+        });
+        let why = match &*errors.collect::<Vec<_>>() {
+            [] => return None,
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        Some(format!("cannot decrease memory limits: {why}"))
+    }
+
+    /// The pod's group is made to fit before and after, as it must hold the containers' at all times.
     async fn resize(&self, id: &str, name: &str) -> Result<(), String> {
         let (parts, pod) = (&self.parts, &self.pod);
+        let fitted = parts.context.cgroups.ensure_pod(pod);
+        if name == POD {
+            return fitted.map_err(|why| why.to_string());
+        }
         let (_, container) = spec::container(pod, name).ok_or("no such container")?;
         let resources = parts.context.cgroups.container_resources(pod, container);
-        // One that becomes smaller fits only afterwards.
-        let _ = parts.context.cgroups.ensure_pod(pod);
         let updated = parts.runtime.update_container(id, resources).await;
-        updated.map_err(|status| status.message().to_owned())?;
-        parts.context.cgroups.ensure_pod(pod).map_err(|why| why.to_string())
+        updated.map_err(|status| status.message().to_owned())
     }
 
     async fn reset(&self, id: &str, name: &str) {
@@ -184,7 +217,7 @@ impl Advance {
         let attempt = sandbox.metadata.as_ref().map_or(0, |m| m.attempt);
         let config = sandbox::config(&self.parts.context, &self.pod, attempt).ok()?;
         let ips = self.ips(self.seen.ips().into_iter().map(str::to_owned).collect());
-        Some(Place { id: sandbox.id.clone(), ips, config })
+        Some(Place { id: sandbox.id.clone(), ips, config, images: OnceCell::new() })
     }
 
     /// The addresses of the pod; with the host's network those of the node.
@@ -242,7 +275,8 @@ impl Advance {
             let more = network.additional_ips.into_iter().map(|ip| ip.ip);
             std::iter::once(network.ip).chain(more).collect::<Vec<_>>()
         });
-        Ok(Place { id, ips: self.ips(ips.filter(|ip| !ip.is_empty()).collect()), config })
+        let ips = self.ips(ips.filter(|ip| !ip.is_empty()).collect());
+        Ok(Place { id, ips, config, images: OnceCell::new() })
     }
 
     /// Starts a container and says how that went.
@@ -266,22 +300,65 @@ impl Advance {
         })
     }
 
+    /// The images that a container has as volumes. All of the pod's are pulled before its first container starts; those
+    /// that cannot be had keep back the containers that use them.
+    async fn image_volumes(&self, place: &Place, container: &Value) -> Result<(), Wait> {
+        let (parts, pod, name) = (&self.parts, &self.pod, name_of(container));
+        let images = place.images.get_or_init(|| self.pull_volumes(&place.config)).await;
+        let mut failed = None;
+        for mount in container.list_at(&["volumeMounts"]) {
+            let volume = mount.str_at(&["name"]);
+            let wait = match images.get(volume) {
+                None => continue,
+                Some(Err(wait)) => wait.clone(),
+                Some(Ok(image)) => {
+                    match parts.context.volumes.mount_image(spec::uid(pod), volume, image).await {
+                        Ok(()) => continue,
+                        Err(why) => Wait::new(container::CREATE_CONTAINER, why),
+                    }
+                }
+            };
+            let is_pulled = wait.reason == container::CREATE_CONTAINER;
+            let said = if is_pulled { &wait.message } else { &wait.reason };
+            parts.say_of(pod, name, "", "Warning", FAILED, &format!("Error: {said}"));
+            failed = Some(wait);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The images of the pod's volumes, by the names of volumes.
+    async fn pull_volumes(&self, sandbox: &cri::PodSandboxConfig) -> HashMap<String, Result<String, Wait>> {
+        let mut images = HashMap::new();
+        for volume in self.pod.list_at(&["spec", "volumes"]) {
+            let Some(source) = volume.get("image").filter(|source| !source.is_null()) else { continue };
+            let (reference, policy) = (source.str_at(&["reference"]), source.str_at(&["pullPolicy"]));
+            let pod = String::new();
+            let image = self.parts.images.ensure_reference(&self.pod, pod, reference, policy, sandbox).await;
+            images.insert(volume.str_at(&["name"]).to_owned(), image.map(|image| image.reference));
+        }
+        images
+    }
+
     /// Image and configuration.
     async fn prepare(&self, place: &Place, container: &Value) -> Result<cri::ContainerConfig, Wait> {
         let (parts, pod, name) = (&self.parts, &self.pod, name_of(container));
+        self.image_volumes(place, container).await?;
         let image = parts.images.ensure(pod, container, &place.config).await.map_err(|wait| {
             parts.say_of(pod, name, "", "Warning", FAILED, &format!("Error: {}", wait.reason));
             Wait::new(&wait.reason, wait.message)
         })?;
-        let failed = |message: String| {
-            parts.say_of(pod, name, "", "Warning", FAILED, &format!("Error: {message}"));
-            Wait::new(container::CREATE_CONTAINER_CONFIG, message)
+        let failed = |wait: Wait| {
+            parts.say_of(pod, name, "", "Warning", FAILED, &format!("Error: {}", wait.message));
+            wait
         };
         let target = container.str_at(&["targetContainerName"]);
         let target_id = match (target, self.seen.latest(target)) {
             ("", _) => None,
             (_, Some(found)) => Some(found.id.clone()),
-            _ => return Err(failed(format!("unable to find target container {target}"))),
+            _ => {
+                let message = format!("unable to find target container {target}");
+                return Err(failed(Wait::new(container::CREATE_CONTAINER_CONFIG, message)));
+            }
         };
         let facts = ContainerFacts {
             attempt: self.attempt(name),
@@ -292,7 +369,7 @@ impl Advance {
             target_id,
             ..ContainerFacts::default()
         };
-        container::config(&parts.context, pod, container, &facts).await.map_err(|wait| failed(wait.message))
+        container::config(&parts.context, pod, container, &facts).await.map_err(failed)
     }
 
     /// How often the container was made before; its logs tell when containerd does not.
@@ -318,7 +395,7 @@ impl Advance {
         };
         let attempt = config.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
         let made = parts.runtime.create_container(&place.id, config, place.config.clone()).await;
-        let id = made.map_err(|status| failed("CreateContainerError", "", &status))?;
+        let id = made.map_err(|status| failed(container::CREATE_CONTAINER, "", &status))?;
         parts.pods.set_owner(&id, spec::uid(pod));
         parts.say_of(pod, name, &id, "Normal", "Created", "Container created");
         let _hook = container.at(&["lifecycle", "postStart"]).map(|_| Hook::begin(&self.inbox, &id));

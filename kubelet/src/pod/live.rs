@@ -75,7 +75,7 @@ impl Worker {
             buried: &self.life.buried,
             stopped: &self.life.stopped,
             restart_all: self.restarts_all() && !status::is_cleared(&self.view.pod, &seen),
-            resized: &|container, id| self.life.resources.change(container, id),
+            resized: &|container, id| self.life.resources.change(&self.view.pod, container, id),
         };
         let actions = plan::plan(&self.view.pod, &seen, &known);
         self.carry_out(actions);
@@ -107,9 +107,9 @@ impl Worker {
         }
     }
 
-    /// Takes note of how the change of a container's resources went.
-    pub(super) fn resized(&mut self, id: &str, name: &str, failed: Option<&str>) {
-        let Some(why) = failed else { return self.life.resources.done(id, name) };
+    /// Takes note of how the change of a container's resources, or the pod's, to those of `pod` went.
+    pub(super) fn resized(&mut self, pod: &Value, id: &str, name: &str, failed: Option<&str>) {
+        let Some(why) = failed else { return self.life.resources.done(pod, id, name) };
         let now = self.parts.now();
         if let Some(message) = self.life.resources.failed(&self.view.pod, why, now) {
             self.parts.say(&self.view.pod, "Warning", "ResizeError", &message);

@@ -5,6 +5,7 @@ use super::Observed;
 use super::back_off::BackOff;
 use super::init::{self, Init};
 use super::observed::{container_name, has_exited, is_running, label};
+use super::resize::{Change, POD};
 use super::spec::{self, List, name_of};
 use crate::container::hash;
 use crate::cri;
@@ -45,8 +46,8 @@ pub struct Known<'a> {
     pub stopped: &'a HashSet<String>,
     /// All containers are to start anew.
     pub restart_all: bool,
-    /// Whether a running container (its spec, its id) is to get other resources, and must start anew for that.
-    pub resized: &'a dyn Fn(&Value, &str) -> Option<bool>,
+    /// How the resources of a running container (its spec, its id) are to change, or without one those of the pod.
+    pub resized: &'a dyn Fn(Option<&Value>, &str) -> Option<Change>,
 }
 
 /// Why a container is killed.
@@ -82,10 +83,12 @@ pub enum Action {
         replaces: bool,
     },
     Kill(Kill),
-    /// Give a running container the resources of its spec.
+    /// Give a running container, or the pod's group, the resources of its spec.
     Resize {
         id: String,
         name: String,
+        /// The limit of memory in bytes, when it becomes smaller.
+        less_memory: Option<i64>,
     },
     /// Remove a container, killed at once if it runs.
     Reset {
@@ -124,6 +127,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
     }
     if !initialized {
         actions.extend(init);
+        resize_pod(known, &mut actions);
         return hold_back(pod, seen, known, actions);
     }
     let (main, alive) = main_containers(pod, seen, known);
@@ -132,6 +136,7 @@ pub fn plan(pod: &Value, seen: &Observed, known: &Known<'_>) -> Vec<Action> {
     }
     actions.extend(init);
     actions.extend(main);
+    resize_pod(known, &mut actions);
     hold_back(pod, seen, known, actions)
 }
 
@@ -258,13 +263,22 @@ fn main_containers(pod: &Value, seen: &Observed, known: &Known<'_>) -> (Vec<Acti
 
 /// A running container gets other resources, if need be by a new start.
 pub fn resize(container: &Value, status: &cri::ContainerStatus, known: &Known<'_>) -> Option<Action> {
-    let restart = (known.resized)(container, &status.id)?;
+    let Change { restart, less_memory } = (known.resized)(Some(container), &status.id)?;
     let (id, name) = (status.id.clone(), name_of(container).to_owned());
     if !restart {
-        return Some(Action::Resize { id, name });
+        return Some(Action::Resize { id, name, less_memory });
     }
     let message = format!("Container {name} resize requires restart");
     Some(Action::Kill(Kill { id, name, message, because: Because::Other, restart }))
+}
+
+/// The pod's group changes after its containers, once those have ended that are to; what starts follows.
+fn resize_pod(known: &Known<'_>, actions: &mut Vec<Action>) {
+    let kills = actions.iter().any(|action| matches!(action, Action::Kill(_)));
+    let Some(change) = (known.resized)(None, POD).filter(|_| !kills) else { return };
+    let (id, name) = (POD.to_owned(), POD.to_owned());
+    actions.push(Action::Resize { id, name, less_memory: change.less_memory });
+    actions.sort_by_key(|action| !matches!(action, Action::Resize { .. }));
 }
 
 /// Why a running container is killed, and whether its definition changed.

@@ -3,6 +3,7 @@
 use super::back_off::BackOff;
 use super::fixture::*;
 use super::plan::{Action, Because, Known, Probed, Restart, ended, plan};
+use super::resize::Change;
 use super::{Observed, spec};
 use api::{Value, tree};
 use std::collections::{HashMap, HashSet};
@@ -304,7 +305,9 @@ fn a_container_that_failed_before_is_held_back() {
 fn resources_change_in_place_unless_the_container_must_start_anew() {
     let pod = with_init(pod("Always", &["a"]), &["s+"]);
     let running = seen(&[("s", RUNNING), ("a", RUNNING)]);
-    for (restart, wanted) in [(false, ["resize s0", "resize a0"]), (true, ["kill s0", "kill a0"])] {
+    for (restart, wanted) in
+        [(false, vec!["resize s0", "resize a0", "resize "]), (true, vec!["kill s0", "kill a0"])]
+    {
         let known = Known {
             now: Time::from_secs(NOW),
             back_off: &BackOff::default(),
@@ -313,7 +316,7 @@ fn resources_change_in_place_unless_the_container_must_start_anew() {
             restart_all: false,
             stopped: &HashSet::from(["s0".to_owned()]),
             buried: &HashSet::new(),
-            resized: &|_, _| Some(restart),
+            resized: &|_, _| Some(Change { restart, less_memory: None }),
         };
         let actions: Vec<String> = plan(&pod, &running, &known).into_iter().map(word).collect();
         assert_eq!(actions, wanted);

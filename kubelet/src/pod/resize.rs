@@ -4,7 +4,7 @@
 use super::Observed;
 use super::observed::container_name;
 use super::spec::{self, List, name_of};
-use api::resources::amounts;
+use api::resources::{self, Amounts, amounts};
 use api::{Map, Value, json, tree};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,22 +14,68 @@ const PENDING: &str = "PodResizePending";
 const IN_PROGRESS: &str = "PodResizeInProgress";
 /// What can be changed.
 const RESIZED: [&str; 2] = ["cpu", "memory"];
+/// Under this name and id stands the pod itself.
+pub const POD: &str = "";
+
+/// How a container, or the group of its pod, is to be changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The container must start anew for it.
+    pub restart: bool,
+    /// The limit of memory in bytes, when it becomes smaller.
+    pub less_memory: Option<i64>,
+}
 
 /// What is known of a pod's resources.
 #[derive(Default)]
 pub struct Resources {
-    /// By container.
+    /// By container: as the spec had them.
     allotted: Option<BTreeMap<String, Value>>,
-    /// What containers run with: by id.
+    /// What containers run with, the pod's limits where they have none of their own: by id.
     actual: HashMap<String, Value>,
     pending: Option<Value>,
     in_progress: Option<Value>,
 }
 
-/// The resources of init and main containers as a spec has them.
+/// The resources of the pod and of its init and main containers as a spec has them.
 fn wanted(pod: &Value) -> BTreeMap<String, Value> {
     let containers = [List::Init, List::Main].into_iter().flat_map(|list| list.of(pod));
-    containers.map(|c| (name_of(c).to_owned(), c.get("resources").cloned().unwrap_or_default())).collect()
+    let all = pod.get("spec").into_iter().chain(containers);
+    all.map(|c| (name_of(c).to_owned(), c.get("resources").cloned().unwrap_or_default())).collect()
+}
+
+/// What a container runs with when its spec and its pod's are carried out.
+fn effective(pod: &Value, container: &Value) -> Value {
+    let mut all = container.get("resources").cloned().unwrap_or_default();
+    for resource in RESIZED {
+        let of_pod = pod.at(&["spec", "resources", "limits", resource]);
+        if let Some(limit) = of_pod.filter(|_| all.at(&["limits", resource]).is_none()) {
+            all.set(&["limits", resource], limit.clone());
+        }
+    }
+    all
+}
+
+/// `requests` and `limits` of the pod as a whole, with its overhead.
+pub fn whole(pod: &Value) -> Value {
+    let overhead = amounts(pod.at(&["spec", "overhead"]));
+    let (mut requests, mut limits) = (resources::requests(pod, false), resources::limits(pod, false));
+    resources::add(&mut requests, &overhead);
+    for (name, amount) in &mut limits {
+        if let Some(more) = overhead.get(name) {
+            amount.add(more);
+        }
+    }
+    let list = |amounts: &Amounts| -> Value {
+        Value::Map(amounts.iter().map(|(name, amount)| (name.as_str(), amount.to_string())).collect())
+    };
+    let mut all = Value::map();
+    for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
+        if !amounts.is_empty() {
+            all.set(&[field], list(amounts));
+        }
+    }
+    all
 }
 
 /// The amounts that can be changed.
@@ -55,6 +101,10 @@ impl Resources {
             return pod.clone();
         }
         let mut pod = Value::clone(pod);
+        match allotted.get(POD).filter(|resources| !resources.is_null()) {
+            Some(resources) => pod.set(&["spec", "resources"], resources.clone()),
+            None => drop(pod.unset(&["spec", "resources"])),
+        }
         for list in [List::Init, List::Main] {
             let containers = pod.at_mut(&["spec", list.field()]).and_then(Value::as_list_mut);
             for container in containers.into_iter().flatten() {
@@ -69,6 +119,8 @@ impl Resources {
     /// What the API says that a kubelet before this one had allotted and done.
     pub fn restore(&mut self, pod: &Value) {
         let mut allotted = wanted(pod);
+        let of_pod = self.restore_pod(pod);
+        allotted.insert(POD.to_owned(), of_pod.clone());
         for list in [List::Init, List::Main] {
             for status in pod.list_at(&["status", list.statuses()]) {
                 let Some(requests) = status.get("allocatedResources").filter(|r| !r.is_null()) else {
@@ -77,7 +129,8 @@ impl Resources {
                 let Some(slot) = allotted.get_mut(name_of(status)) else { continue };
                 let actual = status.get("resources").cloned().unwrap_or_default();
                 if let Some(id) = status.str_at(&["containerID"]).strip_prefix("containerd://") {
-                    self.actual.insert(id.to_owned(), actual.clone());
+                    let told = tree!({"spec": {"resources": (of_pod.clone())}});
+                    self.actual.insert(id.to_owned(), effective(&told, status));
                 }
                 let mut known = slot.clone();
                 known.set(&["requests"], requests.clone());
@@ -95,6 +148,26 @@ impl Resources {
             all.find(|condition| condition.str_at(&["type"]) == ty).cloned()
         };
         (self.pending, self.in_progress) = (condition(PENDING), condition(IN_PROGRESS));
+    }
+
+    /// What the pod as a whole was allotted, in the form of its spec.
+    fn restore_pod(&mut self, pod: &Value) -> Value {
+        let mut known = pod.at(&["spec", "resources"]).cloned().unwrap_or_default();
+        let Some(actual) = pod.at(&["status", "resources"]).filter(|actual| !actual.is_empty()) else {
+            return known;
+        };
+        self.actual.insert(POD.to_owned(), actual.clone());
+        let requests = pod.at(&["status", "allocatedResources"]).or_else(|| actual.get("requests"));
+        for (field, told) in [("requests", requests), ("limits", actual.get("limits"))] {
+            let (told, now) = (amounts(told), amounts(whole(pod).get(field)));
+            for resource in RESIZED {
+                let told = told.get(resource).filter(|told| now.get(resource) != Some(told));
+                if let (Some(told), true) = (told, known.at(&[field, resource]).is_some()) {
+                    known.set(&[field, resource], told.to_string());
+                }
+            }
+        }
+        known
     }
 
     /// Whether the pod wants something else than it is allotted.
@@ -133,21 +206,29 @@ impl Resources {
     }
 
     /// Takes note of containers that are new, and forgets those that are gone.
-    pub fn see(&mut self, seen: &Observed) {
-        let Some(allotted) = &self.allotted else { return };
-        self.actual.retain(|id, _| seen.by_id(id).is_some());
+    pub fn see(&mut self, pod: &Arc<Value>, seen: &Observed) {
+        if self.allotted.is_none() {
+            return;
+        }
+        let pod = &*self.apply(pod);
+        self.actual.retain(|id, _| id == POD || seen.by_id(id).is_some());
+        if seen.sandbox().is_some() {
+            self.actual.entry(POD.to_owned()).or_insert_with(|| whole(pod));
+        }
         for container in seen.running() {
-            if let Some(resources) = allotted.get(container_name(container)) {
-                self.actual.entry(container.id.clone()).or_insert_with(|| resources.clone());
+            if let Some((_, own)) = spec::container(pod, container_name(container)) {
+                self.actual.entry(container.id.clone()).or_insert_with(|| effective(pod, own));
             }
         }
     }
 
-    /// The container runs with what is allotted to it now.
-    pub fn done(&mut self, id: &str, name: &str) {
-        if let Some(resources) = self.allotted.as_ref().and_then(|allotted| allotted.get(name)) {
-            self.actual.insert(id.to_owned(), resources.clone());
-        }
+    /// The container, or the pod's group, has what `pod` says now.
+    pub fn done(&mut self, pod: &Value, id: &str, name: &str) {
+        let now = match name {
+            POD => Some(whole(pod)),
+            _ => spec::container(pod, name).map(|(_, container)| effective(pod, container)),
+        };
+        self.actual.extend(now.map(|now| (id.to_owned(), now)));
     }
 
     /// What containers run with: by id.
@@ -155,22 +236,26 @@ impl Resources {
         &self.actual
     }
 
-    /// Whether a running container is to be changed, and then whether it must start anew for that. `container` has
-    /// what is allotted to it.
-    pub fn change(&self, container: &Value, id: &str) -> Option<bool> {
-        let wanted = container.get("resources").unwrap_or(&Value::Null);
-        let actual = self.actual.get(id).filter(|actual| !is_same(actual, wanted))?;
-        let (before, after) = (amounts_of(actual), amounts_of(wanted));
+    /// How a running container is to be changed, or the pod's group where there is no `container`. `pod` has what is
+    /// allotted to it.
+    pub fn change(&self, pod: &Value, container: Option<&Value>, id: &str) -> Option<Change> {
+        let wanted = container.map_or_else(|| whole(pod), |container| effective(pod, container));
+        let actual = self.actual.get(id).filter(|actual| !is_same(actual, &wanted))?;
+        let (before, after) = (amounts_of(actual), amounts_of(&wanted));
         let is_changed = |resource: &str| {
             let of = |all: &[(String, api::Quantity)]| -> Vec<(String, api::Quantity)> {
                 all.iter().filter(|(name, _)| name.ends_with(resource)).cloned().collect()
             };
             of(&before) != of(&after)
         };
-        let policies = container.list_at(&["resizePolicy"]).iter();
-        let mut restarting =
-            policies.filter(|policy| policy.str_at(&["restartPolicy"]) == "RestartContainer");
-        Some(restarting.any(|policy| is_changed(policy.str_at(&["resourceName"]))))
+        let mut policies = container.into_iter().flat_map(|container| container.list_at(&["resizePolicy"]));
+        let restart = policies.any(|policy| {
+            policy.str_at(&["restartPolicy"]) == "RestartContainer"
+                && is_changed(policy.str_at(&["resourceName"]))
+        });
+        let limit = |of: &Value| amounts(of.get("limits")).get("memory").map(api::Quantity::value);
+        let less = limit(&wanted).filter(|less| limit(actual).is_none_or(|before| *less < before));
+        Some(Change { restart, less_memory: less })
     }
 
     /// Whether all that runs has what is allotted to it; then the change is over, and the message of the event
@@ -179,9 +264,9 @@ impl Resources {
         let in_progress = self.in_progress.as_ref()?;
         let is_left = |container: &crate::cri::ContainerStatus| {
             let own = spec::container(pod, container_name(container));
-            own.is_some_and(|(_, own)| self.change(own, &container.id).is_some())
+            own.is_some_and(|(_, own)| self.change(pod, Some(own), &container.id).is_some())
         };
-        if seen.running().any(is_left) {
+        if seen.running().any(is_left) || self.change(pod, None, POD).is_some() {
             return None;
         }
         let generation = in_progress.i64_at(&["observedGeneration"]).unwrap_or_else(|| generation(pod));
@@ -269,7 +354,7 @@ mod tests {
         let now = Time::from_secs(10);
         let mut resources = Resources::default();
         assert_eq!(resources.apply(&small), small);
-        resources.see(&seen);
+        resources.see(&small, &seen);
         assert!(!resources.is_wanted(&small) && resources.is_wanted(&big));
         assert_eq!(resources.apply(&big), small);
         assert!(resources.defer(&big, "no room", now).unwrap().starts_with("Pod resize Deferred: {"));
@@ -289,10 +374,11 @@ mod tests {
         assert_eq!(told, wanted);
         assert_eq!(resources.apply(&big), big);
         let container = spec::container(&big, "a").unwrap().1;
-        assert_eq!(resources.change(container, "a0"), Some(false));
+        assert_eq!(resources.change(&big, Some(container), "a0"), Some(Change::default()));
         assert_eq!(resources.complete(&big, &seen), None);
-        resources.done("a0", "a");
-        assert_eq!(resources.change(container, "a0"), None);
+        resources.done(&big, "a0", "a");
+        resources.done(&big, POD, POD);
+        assert_eq!(resources.change(&big, Some(container), "a0"), None);
         assert!(resources.complete(&big, &seen).unwrap().starts_with("Pod resize completed: "));
         assert!(resources.conditions().is_empty());
     }
@@ -317,6 +403,66 @@ mod tests {
         assert!(resources.is_wanted(&changed));
         resources.allot(&changed, Time::from_secs(10));
         let container = spec::container(&changed, "a").unwrap().1;
-        assert_eq!(resources.change(container, "a0"), Some(true));
+        let again = Change { restart: true, less_memory: None };
+        assert_eq!(resources.change(&changed, Some(container), "a0"), Some(again));
+    }
+
+    fn pod_with(limit: &str, own: Option<&str>) -> Arc<Value> {
+        let mut pod = pod("Always", &["a"]);
+        pod.set(
+            &["spec", "resources"],
+            tree!({"requests": {"memory": (limit)}, "limits": {"memory": (limit)}}),
+        );
+        let own = own.map_or_else(Value::map, |own| tree!({"limits": {"memory": (own)}}));
+        pod.set(&["spec", "containers"], tree!([{"name": "a", "image": "i", "resources": (own)}]));
+        Arc::new(pod)
+    }
+
+    #[test]
+    fn limits_of_the_pod_hold_for_its_group_and_for_containers_without_their_own() {
+        let (big, small) = (pod_with("2Gi", None), pod_with("1Gi", None));
+        let seen = seen(&[("a", RUNNING)]);
+        let mut resources = Resources::default();
+        resources.restore(&big);
+        resources.see(&big, &seen);
+        assert_eq!(resources.apply(&small), big);
+        resources.allot(&small, Time::from_secs(10));
+        assert_eq!(resources.apply(&small), small);
+        let container = spec::container(&small, "a").unwrap().1;
+        let less = Some(Change { restart: false, less_memory: Some(1 << 30) });
+        assert_eq!(resources.change(&small, Some(container), "a0"), less);
+        assert_eq!(resources.change(&small, None, POD), less);
+        resources.done(&small, "a0", "a");
+        assert_eq!(resources.complete(&small, &seen), None);
+        resources.done(&small, POD, POD);
+        assert!(resources.complete(&small, &seen).is_some());
+        // A limit of its own stays the container's.
+        let (before, after) = (pod_with("2Gi", Some("1Gi")), pod_with("3Gi", Some("1Gi")));
+        let mut resources = Resources::default();
+        resources.restore(&before);
+        resources.see(&before, &seen);
+        resources.allot(&after, Time::from_secs(10));
+        let container = spec::container(&after, "a").unwrap().1;
+        assert_eq!(resources.change(&after, Some(container), "a0"), None);
+        assert_eq!(resources.change(&after, None, POD), Some(Change::default()));
+    }
+
+    #[test]
+    fn a_new_kubelet_knows_what_the_pod_as_a_whole_was_allotted() {
+        let mut wants = Value::clone(&pod_with("2Gi", None));
+        wants.set(
+            &["status"],
+            tree!({
+                "allocatedResources": {"memory": "1Gi"},
+                "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+            }),
+        );
+        let wants = Arc::new(wants);
+        let mut resources = Resources::default();
+        resources.restore(&wants);
+        assert!(resources.is_wanted(&wants));
+        let has = resources.apply(&wants);
+        assert_eq!(has.get("spec"), pod_with("1Gi", None).get("spec"));
+        assert_eq!(resources.change(&has, None, POD), None);
     }
 }

@@ -252,7 +252,7 @@ impl Worker {
                 (self.is_stale, self.is_blind) = (false, false);
                 self.life.look_retry.done();
                 self.life.stop_retry.due = self.life.stop_retry.due.filter(|due| *due > Instant::now());
-                self.life.resources.see(&seen);
+                self.life.resources.see(&self.wanted, &seen);
                 self.life.buried.retain(|id| seen.by_id(id).is_some());
                 self.life.stopped.retain(|id| seen.sandboxes.iter().any(|sandbox| sandbox.id == *id));
                 self.read_messages(&seen).await;
@@ -448,7 +448,7 @@ impl Worker {
         }
         self.life.starting.clear();
         for (id, name, failed) in &advanced.resized {
-            self.resized(id, name, failed.as_deref());
+            self.resized(&advanced.pod, id, name, failed.as_deref());
         }
     }
 

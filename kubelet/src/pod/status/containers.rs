@@ -1,7 +1,7 @@
 //! The statuses of containers: from what containerd has, from what was said before, and from why one is not started.
 //! Source: upstream's `convertToAPIContainerStatuses`.
 
-use super::{Facts, KILLED, LOST};
+use super::{Facts, KILLED, LOST, RESIZED};
 use crate::cri::{ContainerState, ContainerStatus};
 use crate::pod::observed::{has_exited, is_running, restart_count};
 use crate::pod::plan::{any_main_created, should_run, time};
@@ -191,8 +191,15 @@ fn resources(facts: &Facts<'_>, container: &Value, seen: &ContainerStatus, statu
     if let Some(requests) = allotted.and_then(|r| r.get("requests")).filter(|requests| !requests.is_empty()) {
         status.set(&["allocatedResources"], requests.clone());
     }
-    let actual = facts.resources.get(&seen.id).filter(|actual| is_running(seen) && !actual.is_null());
-    status.set(&["resources"], actual.or(allotted).cloned().unwrap_or_else(Value::map));
+    let mut told = allotted.cloned().unwrap_or_else(Value::map);
+    let actual = facts.resources.get(&seen.id).filter(|_| is_running(seen));
+    for path in RESIZED {
+        let amount = actual.and_then(|actual| actual.at(&path));
+        if let (Some(amount), true) = (amount, told.get(path[0]).is_some()) {
+            told.set(&path, amount.clone());
+        }
+    }
+    status.set(&["resources"], told);
 }
 
 /// An init container that is gone while main containers exist has done its work.

@@ -13,9 +13,10 @@ pub use patch::{Written, patch};
 
 use super::Observed;
 use super::plan::Restart;
+use super::resize::{POD, whole};
 use super::spec::{self, LISTS, List, is_terminal};
 use crate::pod::Wait;
-use api::resources::{Amounts, amounts, qos_class};
+use api::resources::qos_class;
 use api::{Value, tree};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,6 +24,9 @@ use stdx::Time;
 
 const LOST: &str = "ContainerStatusUnknown";
 const KILLED: i64 = 137;
+/// What is told of resources as it is, and not only as it was allotted.
+const RESIZED: [[&str; 2]; 4] =
+    [["limits", "cpu"], ["limits", "memory"], ["requests", "cpu"], ["requests", "memory"]];
 
 /// What a status is made of.
 pub struct Facts<'a> {
@@ -79,7 +83,7 @@ pub fn generate(facts: &Facts<'_>) -> Value {
     if let Some(spec) = pod.get("spec") {
         status.set(&["qosClass"], qos_class(spec));
     }
-    resources(pod, &mut status);
+    resources(facts, &mut status);
     (facts.mark)(&mut status);
     set_phase(facts, &mut status);
     status.set(&["conditions"], Value::List(conditions::conditions(facts, &status)));
@@ -146,33 +150,28 @@ fn addresses(facts: &Facts<'_>, status: &mut Value) {
     }
 }
 
-/// What the pod as a whole is allotted. A limit holds for a running pod when all of its containers have one.
-fn resources(pod: &Value, status: &mut Value) {
-    let overhead = amounts(pod.at(&["spec", "overhead"]));
-    let mut requests = api::resources::requests(pod, false);
-    api::resources::add(&mut requests, &overhead);
-    let mut limits = api::resources::limits(pod, false);
-    for (name, amount) in &mut limits {
-        if let Some(more) = overhead.get(name) {
-            amount.add(more);
+/// What the pod as a whole is allotted, and what it has got. A limit holds for a running pod when all of its containers
+/// have one.
+fn resources(facts: &Facts<'_>, status: &mut Value) {
+    let mut all = whole(facts.pod);
+    let requests = all.get("requests").cloned();
+    if let Some(actual) = facts.resources.get(POD) {
+        for path in RESIZED {
+            if let Some(amount) = actual.at(&path) {
+                all.set(&path, amount.clone());
+            }
         }
     }
-    if pod.str_at(&["status", "phase"]) == "Running" {
-        limits.retain(|name, _| is_limited(pod, name));
-    }
-    let list = |amounts: &Amounts| -> Value {
-        Value::Map(amounts.iter().map(|(name, amount)| (name.as_str(), amount.to_string())).collect())
-    };
-    let mut all = Value::map();
-    for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
-        if !amounts.is_empty() {
-            all.set(&[field], list(amounts));
+    if facts.pod.str_at(&["status", "phase"]) == "Running"
+        && let Some(limits) = all.get_mut("limits").and_then(Value::as_map_mut)
+    {
+        limits.retain(|name, _| is_limited(facts.pod, name));
+        if limits.is_empty() {
+            all.unset(&["limits"]);
         }
     }
     status.set(&["resources"], all);
-    if !requests.is_empty() {
-        status.set(&["allocatedResources"], list(&requests));
-    }
+    set_unless_empty(status, "allocatedResources", requests.as_ref());
 }
 
 fn is_limited(pod: &Value, resource: &str) -> bool {
