@@ -44,37 +44,39 @@ fn delete_options(eviction: &Value, name: &str, dry_run: bool) -> Result<DeleteO
 
 async fn evict(call: &Call, form: Form, name: &str, options: DeleteOptions) -> Result<Answer, Status> {
     let pods = direct::kind(call, "", "pods")?;
-    let mut attempt = 0;
-    let pod = loop {
+    let given = options.resource_version.is_some();
+    let mut attempts = 0..MAX_ATTEMPTS;
+    loop {
         let pod = direct::get(call, &*pods, name).await?;
-        if !is_undisrupted(&pod) {
-            break pod;
-        }
+        let budgets = if is_undisrupted(&pod) { Vec::new() } else { budgets(call, &pod).await };
+        let at_no_cost = match budgets.as_slice() {
+            [] => is_undisrupted(&pod) && !is_over(&pod) && !given,
+            [budget] if spares_budget(&pod, budget) => true,
+            [budget] => {
+                take_disruption(call, budget, name, options.dry_run).await?;
+                false
+            }
+            _ => return several_budgets(form),
+        };
         let mut options = options.clone();
-        let pinned = options.resource_version.is_some();
-        if !is_over(&pod) && !pinned {
+        if at_no_cost {
+            // Provided that it has not become healthy meanwhile.
             options.resource_version = Some(pod.str_at(&["metadata", "resourceVersion"]).to_owned());
         }
-        match mark_and_delete(call, name, options).await {
-            Ok(()) => return done(form),
-            Err(status) if status.code == 409 && !pinned && attempt < MAX_ATTEMPTS => attempt += 1,
-            Err(status) => return Err(status),
+        match (mark_and_delete(call, name, options).await, budgets.first()) {
+            (Ok(()), _) => return done(form),
+            (Err(status), _) if status.code != 409 || given || !at_no_cost => return Err(status),
+            (Err(_), _) if attempts.next().is_some() => {}
+            (Err(_), Some(budget)) => return Err(still_processed(budget)),
+            (Err(status), None) => return Err(status),
         }
-    };
-    let budgets = budgets(call, &pod).await;
-    let budget = match budgets.as_slice() {
-        [] => return mark_and_delete(call, name, options).await.and_then(|()| done(form)),
-        [one] => one,
-        _ => return several_budgets(form),
-    };
-    if spares_budget(&pod, budget) {
-        return delete_unhealthy(call, form, name, &pod, budget, options).await;
     }
-    let (kind, dry_run) = (direct::kind(call, "policy", "poddisruptionbudgets")?, options.dry_run);
-    let spend = |budget: &mut Value| spend(budget, name, &call.now);
-    direct::update(call, &*kind, Call::name_of(budget), dry_run, spend).await?;
-    mark_and_delete(call, name, options).await?;
-    done(form)
+}
+
+async fn take_disruption(call: &Call, budget: &Value, pod: &str, dry_run: bool) -> Result<(), Status> {
+    let kind = direct::kind(call, "policy", "poddisruptionbudgets")?;
+    let spend = |budget: &mut Value| spend(budget, pod, &call.now);
+    direct::update(call, &*kind, Call::name_of(budget), dry_run, spend).await.map(|_| ())
 }
 
 /// Pods that no budget counts: over, not begun, or going anyway.
@@ -114,24 +116,6 @@ fn spares_budget(pod: &Value, budget: &Value) -> bool {
     let desired = count(budget, "desiredHealthy");
     let always = budget.str_at(&["spec", "unhealthyPodEvictionPolicy"]) == "AlwaysAllow";
     !ready && (always || (count(budget, "currentHealthy") >= desired && desired > 0))
-}
-
-/// Deletes a pod that costs nothing, provided that it has not become healthy meanwhile.
-async fn delete_unhealthy(
-    call: &Call,
-    form: Form,
-    name: &str,
-    pod: &Value,
-    budget: &Value,
-    mut options: DeleteOptions,
-) -> Result<Answer, Status> {
-    let pinned = options.resource_version.is_some();
-    options.resource_version = Some(pod.str_at(&["metadata", "resourceVersion"]).to_owned());
-    match mark_and_delete(call, name, options).await {
-        Ok(()) => done(form),
-        Err(status) if status.code == 409 && !pinned => Err(still_processed(budget)),
-        Err(status) => Err(status),
-    }
 }
 
 fn too_many(text: String, retry_after_secs: Option<u32>) -> Status {
