@@ -81,7 +81,9 @@ impl Recorder {
     /// About a part of the object, such as `spec.containers{NAME}`.
     pub fn part_event(&self, object: &Value, field: &str, ty: &'static str, reason: &str, message: &str) {
         let mut about = reference(kind_of(object), object);
-        about.set(&["fieldPath"], field);
+        if !field.is_empty() {
+            about.set(&["fieldPath"], field);
+        }
         self.about(about, ty, reason, message);
     }
 

@@ -37,6 +37,8 @@ use std::sync::Arc;
 
 /// The reason of a container whose configuration cannot be made yet.
 pub const CREATE_CONTAINER_CONFIG: &str = "CreateContainerConfigError";
+/// Of one that the runtime refuses to make.
+pub const CREATE_CONTAINER: &str = "CreateContainerError";
 
 /// What the configurations of sandboxes and containers are made with. Cheap to clone.
 #[derive(Clone)]
@@ -91,7 +93,7 @@ pub async fn config(
     let env = env::of(ctx, pod, container, facts).await.map_err(not_yet)?;
     let plan = mounts::Plan { ctx, pod, container, facts, env: &env };
     let devices = plan.devices().map_err(not_yet)?;
-    let mounts = plan.mounts().map_err(not_yet)?;
+    let mounts = plan.mounts()?;
     security::check_non_root(pod, container, facts).map_err(not_yet)?;
     let log_dir = sandbox::log_directory(&ctx.settings.log_root, pod).join(name_of(container));
     std::fs::create_dir_all(log_dir)

@@ -1,12 +1,13 @@
 //! What a container has mounted: its volumes or parts of them, `/etc/hosts`, and the file of its last words.
 
-use super::{ContainerFacts, Context, expand, hosts, pod_dir, sub_path};
+use super::{CREATE_CONTAINER, ContainerFacts, Context, Wait, expand, hosts, not_yet, pod_dir, sub_path};
 use crate::cri::{Device, Mount, MountPropagation};
 use crate::pod::spec::{name_of, uses_host_network};
 use crate::sandbox;
-use crate::volumes::Mounted;
+use crate::volumes::{IMAGE_FAILED, Mounted};
 use api::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// A container whose mounts are wanted.
@@ -53,7 +54,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// Upstream's texts, when a volume is missing or a part of it cannot be had.
-    pub fn mounts(&self) -> Result<Vec<Mount>, String> {
+    pub fn mounts(&self) -> Result<Vec<Mount>, Wait> {
         let mounted = self.ctx.volumes.mounted(self.uid());
         let wanted = self.container.list_at(&["volumeMounts"]);
         let mut mounts = Vec::with_capacity(wanted.len() + 2);
@@ -63,36 +64,33 @@ impl Plan<'_> {
         let own_hosts = wanted.iter().any(|m| m.str_at(&["mountPath"]) == hosts::ETC_HOSTS);
         let known = !self.facts.pod_ips.is_empty() || uses_host_network(self.pod);
         if known && !own_hosts {
-            mounts.push(self.hosts()?);
+            mounts.push(self.hosts().map_err(not_yet)?);
         }
         mounts.extend(self.termination_log());
         Ok(mounts)
     }
 
-    fn mount(
-        &self,
-        index: usize,
-        mount: &Value,
-        mounted: &HashMap<String, Mounted>,
-    ) -> Result<Mount, String> {
+    fn mount(&self, index: usize, mount: &Value, mounted: &HashMap<String, Mounted>) -> Result<Mount, Wait> {
         let volume = mount.str_at(&["name"]);
+        let container = name_of(self.container);
         let missing =
-            || format!("cannot find volume {volume:?} to mount into container {:?}", name_of(self.container));
+            || not_yet(format!("cannot find volume {volume:?} to mount into container {container:?}"));
         let found = mounted.get(volume).ok_or_else(missing)?;
         let root = found.path.as_deref().ok_or_else(missing)?;
-        let sub_path = self.sub_path(mount)?;
+        let sub_path = self.sub_path(mount).map_err(not_yet)?;
         let host_path = match sub_path.as_str() {
             "" => root.to_owned(),
-            sub_path => self.part(index, volume, root, sub_path)?,
+            sub_path if found.is_image => self.part_of_image(index, volume, root, sub_path)?,
+            sub_path => self.part(index, volume, root, sub_path).map_err(not_yet)?,
         };
         let path = mount.str_at(&["mountPath"]);
         let recursive = recursive_read_only(mount, self.facts.recursive_read_only)
-            .map_err(|why| format!("failed to resolve recursive read-only mode: {why}"))?;
+            .map_err(|why| not_yet(format!("failed to resolve recursive read-only mode: {why}")))?;
         Ok(Mount {
             container_path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
             host_path: text(&host_path),
             readonly: mount.bool_at(&["readOnly"]) || found.read_only,
-            propagation: propagation(mount.str_at(&["mountPropagation"]))?.into(),
+            propagation: propagation(mount.str_at(&["mountPropagation"])).map_err(not_yet)?.into(),
             recursive_read_only: recursive,
             ..Default::default()
         })
@@ -140,6 +138,25 @@ impl Plan<'_> {
         }
         let place = (volume, name_of(self.container), index);
         sub_path::bind(&self.pod_dir(), place, root, sub_path).map_err(|why| of("prepare subPath", why))
+    }
+
+    /// A folder of an image, which must be there. It is the runtime that says so, where it mounts images.
+    fn part_of_image(&self, index: usize, volume: &str, root: &Path, part: &str) -> Result<PathBuf, Wait> {
+        let refused = |why: String| {
+            let message =
+                format!("{IMAGE_FAILED}: failed to ensure image subpath {part:?} in {root:?}: {why}");
+            Wait::new(CREATE_CONTAINER, message)
+        };
+        let found = sub_path::bind(&self.pod_dir(), (volume, name_of(self.container), index), root, part);
+        let found = found.map_err(|why| match why.kind() {
+            ErrorKind::NotFound => refused(format!("openat {part}: no such file or directory")),
+            ErrorKind::CrossesDevices => refused(format!("openat {part}: path escapes from parent")),
+            _ => refused(format!("openat {part}: {why}")),
+        })?;
+        match found.is_dir() {
+            true => Ok(found),
+            false => Err(refused(format!("only directory subpath is supported, subpath: {part:?}"))),
+        }
     }
 
     fn hosts(&self) -> Result<Mount, String> {

@@ -2,9 +2,10 @@
 //! where the kubelet looks: every path is resolved by the kernel beneath the volume, and what was opened is what is
 //! mounted, whatever happens to the path meanwhile.
 
+use crate::volumes::unmount_all;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat2};
 use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::mount::mount_bind;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -85,7 +86,7 @@ pub fn bind(pod_dir: &Path, place: (&str, &str, usize), root: &Path, path: &str)
     fs::create_dir_all(&folder)?;
     let target = folder.join(index.to_string());
     // What an earlier container had mounted here; it keeps its own mount.
-    while unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
+    unmount_all(&target);
     match FileType::from_raw_mode(fstat(&found)?.st_mode) {
         FileType::Directory => fs::create_dir_all(&target)?,
         _ => drop(File::options().append(true).create(true).open(&target)?),

@@ -74,7 +74,8 @@ impl GarbageCollector {
         let all = images.list().await.map_err(told)?;
         let request = cri::ListContainersRequest { filter: None };
         let containers = images.runtime.containers().list_containers(request).await.map_err(told)?;
-        let used = in_use(&containers.into_inner().containers);
+        let mut used = in_use(&containers.into_inner().containers);
+        used.extend(images.runtime.viewed_images().await.map_err(told)?);
         images.records.forget(|id| all.iter().any(|image| image.id == id));
         Ok(self.note(all, &used, kept, images.settings.clock.now()))
     }

@@ -89,7 +89,8 @@ impl Images {
         self.ensure_reference(pod, field, image, policy, sandbox).await
     }
 
-    /// As `ensure`, of an image that a volume holds or that is named otherwise; `field` is what events are about.
+    /// As `ensure`, of an image that a volume holds or that is named otherwise; `field` is what events are about, all of
+    /// the pod if empty.
     ///
     /// # Errors
     /// When it cannot be had now.

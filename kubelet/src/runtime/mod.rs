@@ -5,6 +5,7 @@ mod calls;
 mod connection;
 pub mod events;
 pub mod exec_sync;
+mod image_views;
 pub mod labels;
 pub mod tasks;
 
@@ -55,6 +56,15 @@ impl Runtime {
         let mut request = tonic::Request::new(message);
         let namespace = tonic::metadata::MetadataValue::from_static(NAMESPACE);
         request.metadata_mut().insert("containerd-namespace", namespace);
+        request
+    }
+
+    /// As `within`; a lease keeps what is made.
+    pub fn leased<T>(message: T, lease: &str) -> tonic::Request<T> {
+        let mut request = Runtime::within(message);
+        if let Ok(lease) = lease.parse() {
+            request.metadata_mut().insert("containerd-lease", lease);
+        }
         request
     }
 }

@@ -85,7 +85,9 @@ pub fn set_up(path: &Path, medium: &Medium) -> io::Result<()> {
         Medium::Memory { bytes: 0 } => on_tmpfs(path, "noswap").or_else(|_| on_tmpfs(path, "")),
         Medium::Memory { bytes } => on_tmpfs(path, &format!("size={bytes},noswap"))
             .or_else(|_| on_tmpfs(path, &format!("size={bytes}"))),
-        Medium::HugePages { page } => mount_at(path, "nodev", "hugetlbfs", &format!("pagesize={page}")),
+        Medium::HugePages { page } => {
+            mount_at(path, ("nodev", "hugetlbfs"), MountFlags::empty(), &format!("pagesize={page}"))
+        }
     }
 }
 
@@ -96,12 +98,18 @@ fn set_mode_unless(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn on_tmpfs(path: &Path, options: &str) -> io::Result<()> {
-    mount_at(path, "tmpfs", "tmpfs", options)
+    mount_at(path, ("tmpfs", "tmpfs"), MountFlags::empty(), options)
 }
 
-fn mount_at(path: &Path, source: &str, ty: &str, options: &str) -> io::Result<()> {
+/// Mounts a source of a type.
+pub(super) fn mount_at(
+    path: &Path,
+    (source, ty): (&str, &str),
+    flags: MountFlags,
+    options: &str,
+) -> io::Result<()> {
     let options = CString::new(options)?;
-    Ok(mount(source, path, ty, MountFlags::empty(), options.as_c_str())?)
+    Ok(mount(source, path, ty, flags, options.as_c_str())?)
 }
 
 /// Makes the folder and gives it to the group, once.

@@ -9,6 +9,8 @@ mod atomic_writer;
 mod claims;
 mod empty_dir;
 mod host_path;
+mod image;
+mod local;
 mod mounted;
 mod nested;
 mod objects;
@@ -20,12 +22,13 @@ mod tokens;
 mod trust_bundles;
 mod usage;
 
-pub use mounted::{is_mounted, unmount_under};
+pub use image::FAILED as IMAGE_FAILED;
+pub use mounted::{is_mounted, unmount_all, unmount_under};
 pub use objects::{Kind, Missing, Objects, texts};
 pub use removal::remove_tree;
 
-use crate::Settings;
 use crate::container::{clean_sub_paths, fields::NodeObject, pod_dir};
+use crate::{Runtime, Settings};
 use api::Value;
 use client::Client;
 use parking_lot::Mutex;
@@ -53,6 +56,8 @@ pub struct Mounted {
     /// The block device, of volumes in block mode.
     pub device: Option<PathBuf>,
     pub read_only: bool,
+    /// An image: of those that cannot be had the containers say so, and no part is made that is not there.
+    pub is_image: bool,
     /// A group that the pod's processes should be in to use it.
     pub gid: Option<i64>,
 }
@@ -83,6 +88,7 @@ pub struct Volumes(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     client: Client,
+    runtime: Runtime,
     node: NodeObject,
     objects: Objects,
     tokens: Tokens,
@@ -108,6 +114,7 @@ impl Volumes {
     /// `wake` is called with the uid of a pod when an object that it refers to has changed; its volumes have been
     /// brought up to date by then. Must be called within a tokio runtime.
     pub fn new(settings: Arc<Settings>, client: Client, node: NodeObject, wake: Wake) -> Self {
+        let runtime = Runtime::new(&settings.containerd);
         let tokens = Tokens::new(client.clone(), settings.clock.clone(), settings.ids.clone());
         // Files that all may read in a container are not for all users of the machine.
         let closed = settings.root.join("pods");
@@ -126,7 +133,7 @@ impl Volumes {
                 });
             };
             let objects = Objects::new(client.clone(), Arc::new(on_change));
-            Inner { settings, client, node, objects, tokens, pods: Mutex::default() }
+            Inner { settings, client, runtime, node, objects, tokens, pods: Mutex::default() }
         }))
     }
 
@@ -153,7 +160,7 @@ impl Volumes {
         for (name, found) in planned {
             match found {
                 Ok(wanted) => {
-                    let print = wanted.fingerprint();
+                    let print = plan::fingerprint(&wanted);
                     let done =
                         of_pod.volumes.lock().get(&wanted.name).is_some_and(|(known, _)| *known == print);
                     if !done {
@@ -267,7 +274,12 @@ impl Volumes {
         self.0.objects.forget(uid);
         self.0.tokens.forget(uid);
         let dir = pod_dir(&self.0.settings, uid);
-        tokio::task::spawn_blocking(move || remove(&dir)).await.map_err(io::Error::other)?
+        on_disk(unmount_all_of, &dir).await?;
+        // The folder stays until containerd has none of its images any more.
+        if dir.join(image::FOLDER).exists() {
+            self.0.runtime.release_images(uid).await.map_err(io::Error::other)?;
+        }
+        on_disk(remove_tree, &dir).await
     }
 
     /// The uids of pods that have a folder here.
@@ -291,14 +303,16 @@ impl Volumes {
     }
 }
 
-/// Removes a pod's folder. Nothing that is mounted there is touched: it is unmounted first, or all stays.
-fn remove(dir: &Path) -> io::Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    clean_sub_paths(dir)?;
-    unmount_under(dir)?;
-    remove_tree(dir)
+/// Does something with a folder that may be there, off the threads that must not wait.
+async fn on_disk(work: fn(&Path) -> io::Result<()>, dir: &Path) -> io::Result<()> {
+    let dir = dir.to_owned();
+    let work = tokio::task::spawn_blocking(move || if dir.exists() { work(&dir) } else { Ok(()) });
+    work.await.map_err(io::Error::other)?
+}
+
+fn unmount_all_of(pod_dir: &Path) -> io::Result<()> {
+    clean_sub_paths(pod_dir)?;
+    unmount_under(pod_dir)
 }
 
 /// Sets the permission bits of a file or folder.

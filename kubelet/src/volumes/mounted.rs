@@ -25,10 +25,25 @@ pub fn is_mounted(path: &Path) -> bool {
     mounts_under(path).is_ok_and(|found| found.iter().any(|p| p == path))
 }
 
+/// True when what is mounted here is mounted elsewhere beneath a folder.
+pub fn is_shared(path: &Path, folder: &Path) -> bool {
+    let text = std::fs::read(MOUNTS).unwrap_or_default();
+    let parts = |line: &[u8]| line.split(|b| *b == b' ').skip(2).take(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let all: Vec<_> =
+        text.split(|b| *b == b'\n').filter_map(|line| Some((place(line)?, parts(line)))).collect();
+    let here = all.iter().rev().find(|(at, _)| at == path);
+    here.is_some_and(|(_, what)| all.iter().any(|(at, w)| w == what && at != path && at.starts_with(folder)))
+}
+
 /// True when a folder is a file system of its own; cheaper to tell than `is_mounted`.
 pub fn is_file_system(path: &Path) -> bool {
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.dev()).ok();
     path.parent().is_some_and(|parent| device(path).is_some() && device(path) != device(parent))
+}
+
+/// Takes away all that is mounted exactly here; who has it elsewhere keeps it.
+pub fn unmount_all(path: &Path) {
+    while unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
 }
 
 /// Takes away all that is mounted beneath a folder.

@@ -6,9 +6,9 @@ use super::nested::{self, Used};
 use super::objects::Kind;
 use super::ownership::Group;
 use super::payload::{Collected, Collector};
-use super::{Inner, Mounted, claims, host_path, is_mounted};
+use super::local::Local;
+use super::{Inner, Mounted, claims, host_path};
 use api::{Value, quote};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change, mount_remount};
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,7 +32,7 @@ pub struct Wanted {
 pub enum What {
     EmptyDir(Medium),
     HostPath { path: String, ty: String, read_only: bool },
-    Local { path: PathBuf, read_only: bool, as_device: bool },
+    Local(Local),
     Files { plugin: &'static str, medium: Medium, files: Payload },
 }
 
@@ -52,6 +52,8 @@ pub async fn plan(inner: &Inner, pod: &Value) -> (Vec<Planned>, Option<Time>) {
     let used = nested::used(pod);
     let volumes = pod.list_at(&["spec", "volumes"]).iter();
     let volumes = volumes.filter(|v| used.mounts.contains(name(v)) || used.devices.contains(name(v)));
+    // Images come when containers start.
+    let volumes = volumes.filter(|v| v.get("image").is_none_or(Value::is_null));
     let planned = volumes.map(async |volume| (name(volume).to_owned(), one(inner, pod, volume, &used).await));
     let all = futures::future::join_all(planned).await;
     let again = all.iter().filter_map(|(_, found)| found.as_ref().ok()?.1).min();
@@ -122,13 +124,11 @@ pub struct Place<'a> {
     pub dir: &'a Path,
 }
 
-impl Wanted {
-    /// Equal for volumes that are to be the same.
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
-    }
+/// Equal for volumes that are to be the same.
+pub fn fingerprint(wanted: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    wanted.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Place<'_> {
@@ -157,13 +157,7 @@ impl Place<'_> {
                 host_path::check(path, ty).map_err(failed)?;
                 Mounted { path: Some(path.into()), read_only: *read_only, ..Mounted::default() }
             }
-            What::Local { path, read_only, as_device: true } => {
-                host_path::check(&path.to_string_lossy(), "BlockDevice").map_err(failed)?;
-                Mounted { device: Some(path.clone()), read_only: *read_only, ..Mounted::default() }
-            }
-            What::Local { path, read_only, .. } => {
-                self.local(&wanted.label, path, *read_only).map_err(failed)?
-            }
+            What::Local(local) => self.local(&wanted.label, local)?,
             What::Files { plugin, medium, files } => {
                 self.files(plugin, &wanted.name, medium, files).map_err(of_disk)?
             }
@@ -194,29 +188,5 @@ impl Place<'_> {
     fn make_mount_points(&self, name: &str, path: &Path) -> io::Result<()> {
         let points: BTreeSet<PathBuf> = nested::mount_points(self.pod, name);
         points.iter().try_for_each(|point| fs::create_dir_all(path.join(point)))
-    }
-
-    /// A folder of the machine under the pod's own, so that each pod has its own mount of it.
-    fn local(&self, label: &str, source: &Path, read_only: bool) -> Result<Mounted, String> {
-        let there = fs::metadata(source)
-            .map_err(|_| format!("path {} does not exist", quote(&source.to_string_lossy())))?;
-        if !there.is_dir() {
-            return Err("only directory and block device are supported".to_owned());
-        }
-        let path = self.path("local-volume", label);
-        if !is_mounted(&path) {
-            self.bind(source, &path, read_only).map_err(|why| why.to_string())?;
-        }
-        Ok(Mounted { path: Some(path), read_only, ..Mounted::default() })
-    }
-
-    fn bind(&self, source: &Path, path: &Path, read_only: bool) -> io::Result<()> {
-        fs::create_dir_all(path)?;
-        mount_bind(source, path)?;
-        mount_change(path, MountPropagationFlags::PRIVATE)?;
-        if read_only {
-            return Ok(mount_remount(path, MountFlags::BIND | MountFlags::RDONLY, "")?);
-        }
-        self.group(false).map_or(Ok(()), |group| group.own(path))
     }
 }

@@ -3,7 +3,6 @@
 
 mod program;
 
-use crate::runtime::NAMESPACE;
 use crate::{Runtime, cri};
 use api::{Value, json, tree};
 use containerd_client::services::v1::content_client::ContentClient;
@@ -18,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -131,10 +130,11 @@ async fn import(runtime: &Runtime, name: &str, blobs: &[Blob], lease: &str) -> R
     });
     let mut images = ImagesClient::new(runtime.channel());
     let create = CreateImageRequest { image: image.clone(), ..Default::default() };
-    match images.create(leased(create, lease)).await {
-        Err(status) if status.code() == Code::AlreadyExists => {
-            images.update(leased(UpdateImageRequest { image, ..Default::default() }, lease)).await.map(drop)
-        }
+    match images.create(Runtime::leased(create, lease)).await {
+        Err(status) if status.code() == Code::AlreadyExists => images
+            .update(Runtime::leased(UpdateImageRequest { image, ..Default::default() }, lease))
+            .await
+            .map(drop),
         other => other.map(drop),
     }
 }
@@ -151,7 +151,7 @@ async fn write(runtime: &Runtime, blob: &Blob, lease: &str) -> Result<(), Status
         labels: blob.labels.clone(),
     };
     let stream = futures::stream::iter([request]);
-    let answers = match ContentClient::new(runtime.channel()).write(leased(stream, lease)).await {
+    let answers = match ContentClient::new(runtime.channel()).write(Runtime::leased(stream, lease)).await {
         Ok(answers) => answers,
         Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
         Err(status) => return Err(status),
@@ -165,15 +165,6 @@ async fn write(runtime: &Runtime, blob: &Blob, lease: &str) -> Result<(), Status
             Err(status) => return Err(status),
         }
     }
-}
-
-fn leased<T>(message: T, lease: &str) -> Request<T> {
-    let mut request = Runtime::within(message);
-    if let Ok(lease) = lease.parse() {
-        request.metadata_mut().insert("containerd-lease", lease);
-    }
-    debug_assert_eq!(NAMESPACE, "k8s.io");
-    request
 }
 
 /// Layer, configuration and manifest, for this machine.
