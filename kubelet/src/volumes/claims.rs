@@ -1,11 +1,11 @@
 //! Volumes behind claims: the claim must be bound, its volume must be one of this machine.
 
 use super::Inner;
+use super::local::Local;
 use super::plan::{Wanted, What};
 use crate::resources;
 use api::Value;
 use api::node_selection::NodeTerm;
-use std::path::PathBuf;
 
 /// The group that a volume says its users should be in.
 const GID: &str = "pv.beta.kubernetes.io/gid";
@@ -58,15 +58,14 @@ pub async fn find(
         ));
     }
     let read_only = volume.bool_at(&["persistentVolumeClaim", "readOnly"]);
-    let spec = |path: &[&str]| found.str_at(path).to_owned();
-    let path = PathBuf::from(spec(&["spec", "local", "path"]));
-    let what = if !path.as_os_str().is_empty() {
-        What::Local { path, read_only, as_device }
-    } else if let Some(host_path) = found.at(&["spec", "hostPath"]).filter(|h| !h.is_null()) {
+    let spec = found.get("spec").unwrap_or(&Value::Null);
+    let what = if let Some(local) = Local::of(spec, read_only, as_device) {
+        What::Local(local)
+    } else if let Some(host_path) = spec.get("hostPath").filter(|h| !h.is_null()) {
         let text = |field| host_path.str_at(&[field]).to_owned();
         What::HostPath { path: text("path"), ty: text("type"), read_only }
     } else {
-        return Err(foreign(&label, found.get("spec").unwrap_or(&Value::Null)));
+        return Err(foreign(&label, spec));
     };
     let gid = found.str_at(&["metadata", "annotations", GID]).parse().ok();
     Ok(Wanted { name: name.to_owned(), label, what, gid })

@@ -28,7 +28,8 @@ pub fn is_mounted(path: &Path) -> bool {
 /// True when what is mounted here is mounted elsewhere beneath a folder.
 pub fn is_shared(path: &Path, folder: &Path) -> bool {
     let text = std::fs::read(MOUNTS).unwrap_or_default();
-    let parts = |line: &[u8]| line.split(|b| *b == b' ').skip(2).take(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let parts =
+        |line: &[u8]| line.split(|b| *b == b' ').skip(2).take(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let all: Vec<_> =
         text.split(|b| *b == b'\n').filter_map(|line| Some((place(line)?, parts(line)))).collect();
     let here = all.iter().rev().find(|(at, _)| at == path);

@@ -2,11 +2,11 @@
 
 use super::atomic_writer::{self, Payload};
 use super::empty_dir::{self, Medium};
+use super::local::Local;
 use super::nested::{self, Used};
 use super::objects::Kind;
 use super::ownership::Group;
 use super::payload::{Collected, Collector};
-use super::local::Local;
 use super::{Inner, Mounted, claims, host_path};
 use api::{Value, quote};
 use std::collections::BTreeSet;
@@ -132,11 +132,11 @@ pub fn fingerprint(wanted: &impl Hash) -> u64 {
 }
 
 impl Place<'_> {
-    fn path(&self, plugin: &str, name: &str) -> PathBuf {
+    pub fn path(&self, plugin: &str, name: &str) -> PathBuf {
         self.dir.join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
     }
 
-    fn group(&self, read_only: bool) -> Option<Group> {
+    pub fn group(&self, read_only: bool) -> Option<Group> {
         let security = |field| self.pod.at(&["spec", "securityContext", field]);
         let gid = security("fsGroup")?.as_i64().and_then(|gid| u32::try_from(gid).ok())?;
         let policy = security("fsGroupChangePolicy").and_then(Value::as_str);
