@@ -69,4 +69,5 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("ephemeral-volume-controller", ephemeral_volume::start),
     controller("pvc-protection-controller", volume_protection::start_claims),
     controller("pv-protection-controller", volume_protection::start_volumes),
+    controller("volumeattributesclass-protection-controller", volume_protection::start_attributes_classes),
 ];

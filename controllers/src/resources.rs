@@ -53,6 +53,7 @@ cluster! {
     service_cidrs: "networking.k8s.io" "servicecidrs";
     cluster_roles: "rbac.authorization.k8s.io" "clusterroles";
     storage_classes: "storage.k8s.io" "storageclasses";
+    volume_attributes_classes: "storage.k8s.io" "volumeattributesclasses";
     flow_schemas: "flowcontrol.apiserver.k8s.io" "flowschemas";
     priority_levels: "flowcontrol.apiserver.k8s.io" "prioritylevelconfigurations";
 }

@@ -1,5 +1,6 @@
-//! pvc-protection-controller and pv-protection-controller: a claim in use by a pod and a volume in use by a claim stay
-//! until nobody uses them; then the finalizer that holds them goes.
+//! pvc-protection-controller, pv-protection-controller and volumeattributesclass-protection-controller: a claim in use
+//! by a pod, a volume in use by a claim, and a class of attributes that a claim or volume has or is to get stay until
+//! nobody uses them; then the finalizer that holds them goes.
 
 use crate::reconcile::{self, Outcome, unless_gone};
 use crate::{Context, owner, pods, resources};
@@ -9,6 +10,13 @@ use std::sync::Arc;
 
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
+const CLASS_FINALIZER: &str = "kubernetes.io/vac-protection";
+/// Where claims and volumes name classes of attributes.
+const CLASSES: [&[&str]; 3] = [
+    &["spec", "volumeAttributesClassName"],
+    &["status", "currentVolumeAttributesClassName"],
+    &["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"],
+];
 
 pub fn start_claims(context: &Context<'_>) {
     let queue = WorkQueue::new();
@@ -64,6 +72,44 @@ pub fn start_volumes(context: &Context<'_>) {
             release(&client, &resources::persistent_volumes(), &volume, VOLUME_FINALIZER).await
         }
     });
+}
+
+pub fn start_attributes_classes(context: &Context<'_>) {
+    let queue = WorkQueue::new();
+    let classes = context.informer(&resources::volume_attributes_classes());
+    classes.on_change(reconcile::enqueue(&queue));
+    let users = [resources::persistent_volume_claims(), resources::persistent_volumes()];
+    let users = users.map(|resource| context.informer(&resource));
+    for informer in &users {
+        let changed = queue.clone();
+        informer.on_change(Arc::new(move |old, new| {
+            let named = |object: &Value, class| classes_of(object).any(|other| other == class);
+            for class in old.into_iter().flat_map(|old| classes_of(old)) {
+                if new.is_none_or(|new| !named(new, class)) {
+                    changed.add(class.to_owned());
+                }
+            }
+        }));
+    }
+    let (client, copies) = (context.client.clone(), [classes.clone(), users[0].clone(), users[1].clone()]);
+    let copies: Vec<&Informer> = copies.iter().collect();
+    reconcile::run_on("volumeattributesclass-protection", &queue, 1, &copies, move |name| {
+        let (client, classes, users) = (client.clone(), classes.clone(), users.clone());
+        async move {
+            let Some(class) = classes.cache().get(&name) else { return Ok(()) };
+            let has = |object: &Arc<Value>| classes_of(object).any(|class| class == name);
+            if !waits(&class, CLASS_FINALIZER) || users.iter().any(|all| all.cache().list("").iter().any(has))
+            {
+                return Ok(());
+            }
+            release(&client, &resources::volume_attributes_classes(), &class, CLASS_FINALIZER).await
+        }
+    });
+}
+
+/// The classes that a claim or volume has or is to get.
+fn classes_of(object: &Value) -> impl Iterator<Item = &str> {
+    CLASSES.into_iter().map(|path| object.str_at(path)).filter(|name| !name.is_empty())
 }
 
 /// A pod that may have let go of a claim, or never had it.
@@ -129,6 +175,14 @@ mod tests {
             pod.set(&["status", "phase"], phase);
             assert!(uses(&pod, &claim("data", "")), "{phase}");
         }
+    }
+
+    #[test]
+    fn classes_are_those_that_a_claim_has_or_is_to_get() {
+        let claim = tree!({"spec": {"volumeAttributesClassName": "gold"}, "status": {
+            "currentVolumeAttributesClassName": "silver", "modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"}}});
+        assert_eq!(classes_of(&claim).collect::<Vec<_>>(), ["gold", "silver", "gold"]);
+        assert_eq!(classes_of(&Value::map()).count(), 0);
     }
 
     #[test]
