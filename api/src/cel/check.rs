@@ -112,24 +112,45 @@ pub fn path(expr: &Expr) -> Option<Vec<&str>> {
 
 /// Whether a variable's field (`["claims", "email"]`) is named somewhere.
 pub fn uses(expr: &Expr, wanted: &[&str]) -> bool {
-    if path(expr).is_some_and(|path| path.starts_with(wanted)) {
-        return true;
+    path(expr).is_some_and(|path| path.starts_with(wanted))
+        || children(expr).into_iter().any(|child| uses(child, wanted))
+}
+
+/// The fields that are read of `variable`, each with its place: of `self.spec.x` `["spec"]` and `["spec", "x"]`.
+pub fn fields_of<'e>(expr: &'e Expr, variable: &str, found: &mut Vec<(usize, Vec<&'e str>)>) {
+    if let Some(names) = selected(expr, variable).filter(|names| !names.is_empty()) {
+        found.push((expr.at, names));
     }
+    if let Node::Fold(fold) = &expr.node
+        && std::iter::once(&fold.var).chain(&fold.second).any(|name| name.as_str() == variable)
+    {
+        return fields_of(&fold.range, variable, found);
+    }
+    children(expr).into_iter().for_each(|child| fields_of(child, variable, found));
+}
+
+fn selected<'e>(expr: &'e Expr, variable: &str) -> Option<Vec<&'e str>> {
     match &expr.node {
-        Node::Literal(_) | Node::Ident(_) => false,
-        Node::Select { operand, .. } => uses(operand, wanted),
-        Node::Call { target, args, .. } => any(target.as_deref().into_iter().chain(args), wanted),
-        Node::List(items) => any(items.iter().map(|(item, _)| item), wanted),
-        Node::Map(entries) => any(entries.iter().flat_map(|(key, value, _)| [key, value]), wanted),
-        Node::Struct { fields, .. } => any(fields.iter().map(|(_, value, _)| value), wanted),
-        Node::Fold(fold) => {
-            any(std::iter::once(&fold.range).chain(&fold.condition).chain(&fold.step), wanted)
+        Node::Ident(name) if name.as_str() == variable => Some(Vec::new()),
+        Node::Select { operand, field, .. } => {
+            let mut names = selected(operand, variable)?;
+            names.push(field.as_str());
+            Some(names)
         }
+        _ => None,
     }
 }
 
-fn any<'e>(mut exprs: impl Iterator<Item = &'e Expr>, wanted: &[&str]) -> bool {
-    exprs.any(|e| uses(e, wanted))
+fn children(expr: &Expr) -> Vec<&Expr> {
+    match &expr.node {
+        Node::Literal(_) | Node::Ident(_) => Vec::new(),
+        Node::Select { operand, .. } => vec![operand],
+        Node::Call { target, args, .. } => target.as_deref().into_iter().chain(args).collect(),
+        Node::List(items) => items.iter().map(|(item, _)| item).collect(),
+        Node::Map(entries) => entries.iter().flat_map(|(key, value, _)| [key, value]).collect(),
+        Node::Struct { fields, .. } => fields.iter().map(|(_, value, _)| value).collect(),
+        Node::Fold(fold) => std::iter::once(&fold.range).chain(&fold.condition).chain(&fold.step).collect(),
+    }
 }
 
 /// The type of what an expression comes to, as far as its outermost part tells.

@@ -15,6 +15,7 @@ mod syntax;
 mod value;
 
 pub use authorizer::{Authorizer, Check, Decision};
+pub use syntax::report_at;
 pub use value::Cel;
 
 use crate::Value;
@@ -162,6 +163,14 @@ impl Program {
     /// what an expression must use.
     pub fn uses(&self, path: &[&str]) -> bool {
         check::uses(&self.root, path)
+    }
+
+    /// The fields that are read of a variable, each with its place in the text: of `self.spec.x` `["spec"]` and
+    /// `["spec", "x"]`.
+    pub fn fields_of(&self, variable: &str) -> Vec<(usize, Vec<&str>)> {
+        let mut found = Vec::new();
+        check::fields_of(&self.root, variable, &mut found);
+        found
     }
 
     /// The names of an expression that is only a variable or a field of one: `["object", "metadata"]`.

@@ -206,6 +206,11 @@ pub fn shown_schema(schema: &Value) -> Value {
     Value::Map(table(schema, &SCHEMA))
 }
 
+/// A rule in CEL as faults show it.
+pub fn shown_rule(rule: &Value) -> Value {
+    Value::Map(table(rule, &RULE))
+}
+
 /// The fields of a schema that are set, by Go's names, in upstream's order.
 pub fn set_fields(schema: &Value) -> impl Iterator<Item = &'static str> + '_ {
     SCHEMA

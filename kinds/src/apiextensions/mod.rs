@@ -9,6 +9,7 @@ pub mod field_path;
 pub(crate) mod formats;
 mod internal_spec;
 mod names;
+mod rule_expressions;
 mod schema_rules;
 mod schema_walk;
 mod spec;

@@ -1,5 +1,5 @@
-//! Rules of JSON schemas in definitions: what no schema may say, and how lists and maps are merged. Rules in CEL are
-//! compiled where CEL is.
+//! Rules of JSON schemas in definitions: what no schema may say, and how lists and maps are merged. What
+//! rules in CEL say is looked at when nothing of this is wrong.
 
 use super::field_path;
 use super::schema_walk::{LISTS, named, schema_at, set};

@@ -1,6 +1,7 @@
 //! What every version of a definition has: a schema, subresources, columns of tables, fields to select by.
 
 use super::internal_spec::{Parts, Version, set_fields, shown_schema};
+use super::rule_expressions;
 use super::schema_rules::{self, Demands};
 use super::schema_walk::set;
 use super::{defaults, field_path, structural};
@@ -87,7 +88,11 @@ pub fn schema_faults(schema: Option<&Value>, has_status: bool, demands: Demands,
         faults.extend(defaults::faults(schema, demands.pruned_defaults, &path));
     }
     faults.extend(structural.clone().unwrap_or_default());
-    faults.extend(schema_rules::faults(schema, demands, &path));
+    let own = schema_rules::faults(schema, demands, &path);
+    if own.is_empty() && structural.as_ref().is_ok_and(Vec::is_empty) {
+        faults.extend(rule_expressions::faults(schema, &path));
+    }
+    faults.extend(own);
     if let Err(text) = structural
         && faults.is_empty()
     {

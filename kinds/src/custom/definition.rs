@@ -132,7 +132,7 @@ impl Version {
             name: raw.str_at(&["name"]).into(),
             served: raw.bool_at(&["served"]),
             warning: raw.bool_at(&["deprecated"]).then(|| deprecation(raw, crd)),
-            has_rules: props.has_rules(),
+            has_rules: props.has_rules,
             raw_schema,
             props,
             schema,

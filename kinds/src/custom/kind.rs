@@ -1,7 +1,7 @@
 //! A custom kind as one of its versions has it.
 
 use super::definition::{Definition, Version};
-use super::{check, defaults, embedded, is_served, list_type, prune, scale_rules, sort};
+use super::{check, defaults, embedded, is_served, list_type, prune, rules, scale_rules, sort};
 use crate::{Column, Cx, Info, Kind, Read, keep_field};
 use api::schema::TypeId;
 use api::{Fault, Path, Schema, Str, Value, names};
@@ -73,17 +73,19 @@ impl CustomKind {
         if old.is_none_or(|old| list_type::validate(old, &version.props).is_empty()) {
             faults.extend(list_type::validate(new, &version.props));
         }
-        self.rules(version, &mut faults);
+        self.rules(version, new, old, &mut faults);
         faults
     }
 
     /// Rules in CEL are not asked about an object that is wrong in a way they could stumble over.
-    fn rules(&self, version: &Version, faults: &mut Vec<Fault>) {
+    fn rules(&self, version: &Version, new: &Value, old: Option<&Value>, faults: &mut Vec<Fault>) {
         use api::FaultKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
         const WHY: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
         let blocks = |f: &Fault| matches!(f.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid);
         if version.has_rules && faults.iter().any(blocks) {
             faults.push(Fault::invalid(Path::default(), Value::Null, WHY));
+        } else if version.has_rules {
+            faults.extend(rules::validate(new, old, &version.props));
         }
     }
 
@@ -209,7 +211,7 @@ impl Kind for CustomKind {
         if list_type::validate(old, &version.props).is_empty() {
             faults.extend(list_type::validate(new, &version.props));
         }
-        self.rules(version, &mut faults);
+        self.rules(version, new, Some(old), &mut faults);
         faults
     }
 

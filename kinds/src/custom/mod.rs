@@ -18,7 +18,9 @@ mod open_api;
 mod pattern;
 mod props;
 mod prune;
+mod rules;
 mod scale_rules;
+mod typed;
 mod version_order;
 
 pub(crate) use check::{is_checked_format, validate as check_value};
@@ -28,6 +30,7 @@ pub use kind::CustomKind;
 pub use pattern::Pattern;
 pub use props::{Additional, Props};
 pub(crate) use prune::prune;
+pub(crate) use typed::escape;
 pub use version_order::compare_versions;
 
 use api::Value;

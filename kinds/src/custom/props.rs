@@ -1,7 +1,8 @@
 //! `JSONSchemaProps`, read from a CustomResourceDefinition into a form that is quick to walk. One type serves both of
 //! upstream's views of it, the structural schema (pruning, defaults, list types) and the validating schema.
 
-use super::Pattern;
+use super::rules::Rule;
+use super::{Pattern, typed};
 use crate::apiextensions::formats;
 use api::{Str, Value};
 
@@ -45,8 +46,12 @@ pub struct Props {
     pub list_map_keys: Vec<Str>,
     /// `x-kubernetes-map-type: atomic`.
     pub atomic_map: bool,
-    /// `x-kubernetes-validations`, as they came.
-    pub rules: Vec<Value>,
+    /// `x-kubernetes-validations`.
+    pub rules: Vec<Rule>,
+    /// Whether this schema or one inside it has rules in CEL.
+    pub has_rules: bool,
+    /// Whether CEL sees values of this schema otherwise than JSON has them.
+    pub is_retyped: bool,
 }
 
 /// `additionalProperties`.
@@ -79,11 +84,13 @@ impl Props {
             list_type: raw.str_at(&["x-kubernetes-list-type"]).into(),
             list_map_keys: strings(raw, "x-kubernetes-list-map-keys"),
             atomic_map: raw.str_at(&["x-kubernetes-map-type"]) == "atomic",
-            rules: raw.list_at(&["x-kubernetes-validations"]).to_vec(),
+            rules: raw.list_at(&["x-kubernetes-validations"]).iter().map(|r| Rule::read(r, raw)).collect(),
             ..Props::default()
         };
         props.read_limits(raw);
         props.read_parts(raw);
+        props.has_rules = !props.rules.is_empty() || props.parts().any(|inner| inner.has_rules);
+        props.is_retyped = typed::is_retyped(&props) || props.parts().any(|inner| inner.is_retyped);
         if let Some(mut default) = props.default.take() {
             super::prune::prune(&mut default, &props);
             props.default = Some(default);
@@ -147,13 +154,14 @@ impl Props {
         })
     }
 
-    /// Whether the schema or one inside it has rules in CEL.
-    pub fn has_rules(&self) -> bool {
-        let additional = matches!(&self.additional, Additional::Of(props) if props.has_rules());
-        !self.rules.is_empty()
-            || additional
-            || self.items.as_ref().is_some_and(|p| p.has_rules())
-            || self.properties.iter().any(|(_, p)| p.has_rules())
+    /// The schemas of what is inside.
+    fn parts(&self) -> impl Iterator<Item = &Props> {
+        let additional = match &self.additional {
+            Additional::Of(props) => Some(props),
+            _ => None,
+        };
+        let properties = self.properties.iter().map(|(_, props)| props);
+        properties.chain(additional.into_iter().chain(&self.items).map(|props| &**props))
     }
 }
 
@@ -190,8 +198,8 @@ mod tests {
     fn rules_are_found_wherever_they_are() {
         let schema = tree!({"type": "object", "properties": {"l": {"type": "array", "items": {
             "type": "object", "x-kubernetes-validations": [{"rule": "true"}]}}}});
-        assert!(Props::read(&schema).has_rules());
-        assert!(!Props::read(&tree!({"type": "object"})).has_rules());
+        assert!(Props::read(&schema).has_rules);
+        assert!(!Props::read(&tree!({"type": "object"})).has_rules);
     }
 
     #[test]

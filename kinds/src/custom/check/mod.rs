@@ -200,7 +200,7 @@ impl<'a> Place<'a> {
 }
 
 /// What the item of a list was: known for lists that are maps, by the keys.
-fn old_item<'a>(old: &'a Value, item: &Value, props: &Props) -> Option<&'a Value> {
+pub(super) fn old_item<'a>(old: &'a Value, item: &Value, props: &Props) -> Option<&'a Value> {
     if props.list_type != "map" {
         return None;
     }
