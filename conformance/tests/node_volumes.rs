@@ -97,6 +97,46 @@ fn a_claim_of_a_local_volume_keeps_what_is_written_beyond_a_pod() {
 }
 
 #[test]
+fn an_image_is_a_volume_that_is_read_and_not_written_and_goes_with_its_pod() {
+    let Some(node) = node("images") else { return };
+    let mounts = r#""volumeMounts": [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/part", "subPath": "bin"}],"#;
+    let spec = r#""volumes": [{"name": "v", "image": {"reference": "busybox:1", "pullPolicy": "Never"}},
+        {"name": "unused", "image": {"reference": "nowhere.invalid/none:1", "pullPolicy": "Never"}}],"#;
+    run(node, "images", &sleeper("true", mounts, spec));
+    for copy in ["/v/bin/busybox", "/part/busybox"] {
+        node.kubectl.ok(&format!("exec -n images a -- cmp /bin/busybox {copy}"));
+    }
+    for place in ["/v/new", "/part/new"] {
+        let refused = node.kubectl.run(&format!("exec -n images a -- touch {place}"));
+        assert!(refused.code != 0 && refused.err.contains("Read-only file system"), "{}", refused.err);
+    }
+    let kept = || {
+        let leases = node.machine.sh("ctr --namespace k8s.io leases ls").matches("image-volume-").count();
+        let snapshots =
+            node.machine.sh("ctr --namespace k8s.io snapshots ls").matches("image-volume-").count();
+        (node.machine.sh("cat /proc/mounts").contains("kubernetes.io~image"), leases, snapshots)
+    };
+    assert_eq!(kept(), (true, 1, 1));
+    node.kubectl.ok("delete pod a -n images");
+    assert_eq!(kept(), (false, 0, 0));
+    let reason = "{.status.containerStatuses[0].state.waiting.reason}";
+    for (volume, mount, wanted) in [
+        (r#""reference": "nowhere.invalid/none:1", "pullPolicy": "Never""#, "", "ErrImageNeverPull"),
+        (
+            r#""reference": "busybox:1", "pullPolicy": "Never""#,
+            r#", "subPath": "none""#,
+            "CreateContainerError",
+        ),
+    ] {
+        let mount = format!(r#""volumeMounts": [{{"name": "v", "mountPath": "/v"{mount}}}],"#);
+        let spec = format!(r#""volumes": [{{"name": "v", "image": {{{volume}}}}}],"#);
+        node.kubectl.ok_with("create -n images -f -", &sleeper("true", &mount, &spec));
+        node.expect("pod/a -n images", reason, wanted);
+        node.kubectl.ok("delete pod a -n images");
+    }
+}
+
+#[test]
 fn a_pod_that_cannot_be_set_up_says_why_and_runs_when_it_can() {
     let Some(node) = node("waits") else { return };
     let mount = r#""volumeMounts": [{"name": "v", "mountPath": "/v"}],"#;
