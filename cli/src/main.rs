@@ -3,7 +3,6 @@
 //! Standard output carries answers (the ready line, a kubeconfig, the version), standard error the log. A start
 //! that fails says why in one line; exit code 1 is a failure, 2 a misuse.
 
-mod code_pages;
 mod containerd;
 mod data_dir;
 mod explain;

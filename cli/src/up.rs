@@ -2,7 +2,7 @@
 
 use crate::data_dir::{DataDir, pki_dir};
 use crate::flags::Cluster;
-use crate::{code_pages, logs, serve};
+use crate::{logs, serve};
 use anyhow::Context;
 use certs::{Pki, ServerNames};
 use controllers::Parts;
@@ -97,7 +97,6 @@ async fn cluster(listener: TcpListener, plan: Plan, started: Instant) -> anyhow:
     let mut server = serve::start(listener, order).await?;
     let (url, file, took) = (plan.url(), plan.kubeconfig.display(), started.elapsed().as_millis());
     announce(&format!("ready {url} kubeconfig={file} in {took} ms"));
-    code_pages::give_back_after_start();
     loop {
         tokio::select! {
             () = signals.next() => break,
