@@ -7,9 +7,7 @@ use super::plan::Place;
 use super::{Mounted, host_path, is_mounted, unmount_under};
 use api::{Value, quote};
 use rustix::fs::{FlockOperation, flock};
-use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,8 +47,8 @@ impl Local {
             succeed(Command::new("mount").args(["-t", ty, "-o", &options]).args([device, path]))
         };
         mounted().map_err(|why| {
-            let (device, path) = (device.display(), path.display());
-            format!("local: failed to mount device {device} at {path} (fstype: {ty}), error {why}")
+            let at = path.display();
+            format!("local: failed to mount device {} at {at} (fstype: {ty}), error {why}", device.display())
         })
     }
 }
@@ -88,19 +86,13 @@ impl Place<'_> {
         Ok(Mounted { path: Some(path), read_only, ..Mounted::default() })
     }
 
-    /// The pod's own mount. While other pods have the volume too, their group keeps it.
+    /// The pod's own mount. While other pods have the volume too, it stays with their group.
     fn mount_folder(&self, local: &Local, path: &Path, is_folder: bool) -> Result<(), String> {
-        let mut options: Vec<&str> = local.read_only.then_some("ro").into_iter().collect();
-        let of_kernel = |why: rustix::io::Errno| io::Error::from(why).to_string();
-        if is_folder {
-            mount_bind(&local.path, path).map_err(of_kernel)?;
-            options.extend(local.options.iter().map(String::as_str));
-        }
-        mount_change(path, MountPropagationFlags::PRIVATE).map_err(of_kernel)?;
-        if !options.is_empty() {
-            let options = format!("remount,bind,{}", options.join(","));
-            succeed(Command::new("mount").args(["-o", &options]).arg(path))?;
-        }
+        let (how, options) = if is_folder { ("bind", &*local.options) } else { ("remount,bind", &[][..]) };
+        let read_only = local.read_only.then_some("ro");
+        let options = [how].into_iter().chain(read_only).chain(options.iter().map(String::as_str));
+        let options = options.collect::<Vec<_>>().join(",");
+        succeed(Command::new("mount").args(["--make-private", "-o", &options]).args([&*local.path, path]))?;
         match self.group(false) {
             Some(group) if !local.read_only && !is_shared(path, &self.inner.settings.root.join("pods")) => {
                 group.own(path).map_err(|why| why.to_string())
