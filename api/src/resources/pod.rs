@@ -58,7 +58,7 @@ pub fn requests(pod: &Value, by_status: bool) -> Amounts {
     of_pod(pod, "requests", by_status)
 }
 
-/// The limits of a pod, without its overhead. With `by_status`, what its containers have got counts as well.
+/// The limits of a pod, without its overhead. With `by_status`, what it and its containers have got counts as well.
 pub fn limits(pod: &Value, by_status: bool) -> Amounts {
     of_pod(pod, "limits", by_status)
 }
@@ -68,8 +68,13 @@ fn of_pod(pod: &Value, field: &str, by_status: bool) -> Amounts {
     let spec = pod.get("spec").unwrap_or(&empty);
     let mut total =
         if by_status { sum(spec, |c| effective(pod, c, field)) } else { sum_over_containers(spec, field) };
-    let own = amounts(spec.at(&["resources", field]));
-    total.extend(own.into_iter().filter(|(name, _)| is_pod_level(name)));
+    let mut own = amounts(spec.at(&["resources", field]));
+    own.retain(|name, _| is_pod_level(name));
+    if let Some(status) = pod.get("status").filter(|status| by_status && tells_resources(status)) {
+        let most = most(pod, status, field, own.clone());
+        own = most.into_iter().filter(|(name, _)| own.contains_key(name)).collect();
+    }
+    total.extend(own);
     total
 }
 
@@ -81,9 +86,19 @@ fn effective(pod: &Value, container: &Value, field: &str) -> Amounts {
         |list: &str| pod.list_at(&["status", list]).iter().find(|status| status.str_at(&["name"]) == name);
     let sidecar = || of_name("initContainerStatuses").filter(|_| is_sidecar(container));
     let status = of_name("containerStatuses").or_else(sidecar);
-    let Some(status) = status.filter(|s| s.get("resources").is_some_and(|r| !r.is_null())) else {
-        return wanted;
-    };
+    match status.filter(|status| tells_resources(status)) {
+        Some(status) => most(pod, status, field, wanted),
+        None => wanted,
+    }
+}
+
+/// Whether the status of a container, or of a pod, tells what it has got.
+fn tells_resources(status: &Value) -> bool {
+    status.get("resources").is_some_and(|resources| !resources.is_null())
+}
+
+/// The most of what is wanted, allotted and there.
+fn most(pod: &Value, status: &Value, field: &str, wanted: Amounts) -> Amounts {
     let mut most = amounts(status.at(&["resources", field]));
     if field == "requests" {
         raise(&mut most, amounts(status.get("allocatedResources")));
@@ -213,5 +228,24 @@ mod tests {
         let names: Vec<&str> = limits.keys().map(String::as_str).collect();
         assert_eq!(names, ["cpu", "hugepages-2Mi", "memory"]);
         assert_eq!(limits["cpu"].value(), 2);
+    }
+
+    #[test]
+    fn what_a_pod_itself_has_got_counts_while_it_is_resized() {
+        let mut pod = tree!({
+            "spec": {"containers": [], "resources": {"requests": {"cpu": "1", "memory": "3Gi"}, "limits": {"cpu": "2"}}},
+            "status": {
+                "allocatedResources": {"cpu": "2", "memory": "2Gi"},
+                "resources": {"requests": {"cpu": "1500m", "memory": "2Gi"}, "limits": {"cpu": "3"}}
+            }
+        });
+        let told = |pod: &Value, by_status| {
+            let (requests, limits) = (requests(pod, by_status), limits(pod, by_status));
+            [&requests["cpu"], &requests["memory"], &limits["cpu"]].map(ToString::to_string)
+        };
+        assert_eq!(told(&pod, false), ["1", "3Gi", "2"]);
+        assert_eq!(told(&pod, true), ["2", "3Gi", "3"]);
+        pod.set(&["status", "conditions"], tree!([{"type": "PodResizePending", "reason": "Infeasible"}]));
+        assert_eq!(told(&pod, true), ["2", "2Gi", "3"]);
     }
 }

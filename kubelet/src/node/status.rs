@@ -40,6 +40,14 @@ pub struct Said {
     pub events: Vec<&'static str>,
 }
 
+/// What pods can rely on here that not every kubelet has, in order.
+const DECLARED: [&str; 4] = [
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+];
+
 /// The status of a node that was last seen as `known`; what others wrote stays.
 pub fn status(known: Option<&Value>, facts: &Facts, settings: &Settings, now: Time) -> Said {
     let mut capacity = of_others(known, "capacity");
@@ -55,7 +63,8 @@ pub fn status(known: Option<&Value>, facts: &Facts, settings: &Settings, now: Ti
             {"type": "Hostname", "address": (settings.node_name.clone())}
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": (i64::from(settings.port))}},
-        "nodeInfo": (node_info(facts, settings)), "images": (images(&facts.images))
+        "nodeInfo": (node_info(facts, settings)), "images": (images(&facts.images)),
+        "declaredFeatures": (Value::List(DECLARED.map(Value::from).to_vec()))
     });
     let handlers = facts.runtime.handlers.iter().map(|(name, recursive, user)| {
         let mut handler =
