@@ -4,6 +4,7 @@
 //!
 //! `https` is the house's one way to servers elsewhere, also for those that are no API servers.
 
+mod bodiless;
 mod client;
 mod connection;
 mod error;
@@ -19,6 +20,7 @@ mod term;
 mod watch;
 mod work_queue;
 
+pub use bodiless::bodiless;
 pub use client::Client;
 pub use connection::Dial;
 pub use error::Error;

@@ -88,7 +88,7 @@ pub async fn serve(server: &Server, query: &Query, segments: &[&str]) -> Answer 
     if !checks.contains(&name.as_str()) {
         return not_found();
     }
-    match check(server, &name).await {
+    match check(server, endpoint, &name).await {
         true => bytes_of(200, TEXT, "ok".into()),
         false => bytes_of(500, TEXT, "internal server error: reason withheld\n".into()),
     }
@@ -100,7 +100,7 @@ async fn all(server: &Server, query: &Query, endpoint: &str, checks: &[&str]) ->
     for name in checks {
         if excluded.contains(name) {
             text += &format!("[+]{name} excluded: ok\n");
-        } else if check(server, name).await {
+        } else if check(server, endpoint, name).await {
             text += &format!("[+]{name} ok\n");
         } else {
             healthy = false;
@@ -122,7 +122,13 @@ async fn all(server: &Server, query: &Query, endpoint: &str, checks: &[&str]) ->
     }
 }
 
-async fn check(server: &Server, name: &str) -> bool {
+async fn check(server: &Server, endpoint: &str, name: &str) -> bool {
+    let passed = passes(server, name).await;
+    server.metrics.health.observe(name, endpoint, passed);
+    passed
+}
+
+async fn passes(server: &Server, name: &str) -> bool {
     match name {
         "etcd" => {
             let space = Space::new("/registry/namespaces/");

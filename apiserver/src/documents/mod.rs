@@ -58,6 +58,9 @@ pub async fn serve(
             }
             bytes_of(200, METRICS, text.into())
         }
+        ["metrics", "slis"] if parts.method == http::Method::GET => {
+            bytes_of(200, METRICS, server.metrics.health.text(server.clock.now()).into())
+        }
         ["debug", "api_priority_and_fairness", dump] => match server.flow.dump(dump, query) {
             Some(text) => bytes_of(200, TEXT, text.into()),
             None => not_found(),
@@ -71,7 +74,9 @@ pub async fn serve(
 fn index(server: &Server) -> Result<Answer, Status> {
     let registry = &server.registry();
     let mut paths: BTreeSet<String> =
-        ["/apis/", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/"].map(str::to_owned).into();
+        ["/apis/", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/"]
+            .map(str::to_owned)
+            .into();
     paths.extend(::openapi::document::names(registry).into_iter().map(|name| format!("/{name}")));
     paths.extend(health::paths(server));
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 use super::{Body, Connection, RequestBody, Shared};
 use futures::FutureExt;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -22,7 +22,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let in_flight = connection.enter();
-    let version = request.version();
+    let (version, is_head) = (request.version(), request.method() == Method::HEAD);
     let mut request = request.map(|body| RequestBody::new(body, shared.request_timeout));
     request.extensions_mut().insert(connection.clone());
     let handled = AssertUnwindSafe(async { (shared.handler)(request).await });
@@ -31,6 +31,7 @@ where
         response.headers_mut().remove(CONNECTION);
         connection.close();
     }
+    let response = if is_head { client::bodiless(response) } else { response };
     response.map(|body| body.holding(in_flight))
 }
 

@@ -1,5 +1,6 @@
 //! Metrics in upstream's names: requests by what they were, their latencies, and what the server is made of.
 
+mod health;
 mod requests;
 
 use crate::address::Address;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 pub struct Metrics {
     requests: requests::Requests,
     in_flight: Arc<InFlight>,
+    pub health: health::Health,
 }
 
 /// Requests that are being answered.

@@ -3,7 +3,7 @@
 use super::{Server, routes};
 use authn::Peer;
 use certs::ServerTls;
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -58,7 +58,11 @@ async fn welcome(acceptor: TlsAcceptor, stream: TcpStream, remote: SocketAddr, s
     let peer = Arc::new(Peer::new(certificates, Some(remote)));
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(routes::serve(&server, &peer, request).await) }
+        async move {
+            let is_head = request.method() == Method::HEAD;
+            let reply = routes::serve(&server, &peer, request).await;
+            Ok::<_, Infallible>(if is_head { client::bodiless(reply) } else { reply })
+        }
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_CONNECTION_TIMEOUT);
