@@ -57,6 +57,7 @@ pub struct PodReading {
     pub network: Vec<Interface>,
 }
 
+#[derive(Default)]
 pub struct Readings {
     pub node: Reading,
     /// All pods together.
@@ -137,16 +138,8 @@ async fn once(parts: &Parts, samples: &Arc<Samples>) -> Readings {
         samples.keep(&groups);
         Readings { node, pods, each, network: interfaces("/proc/net/dev") }
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(readings) => readings,
-        // A panic in it is a bug that has been told of.
-        Err(_) => Readings {
-            node: Reading::default(),
-            pods: Reading::default(),
-            each: Vec::new(),
-            network: Vec::new(),
-        },
-    }
+    // A panic in it is a bug that has been told of.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
 fn plans(parts: &Parts) -> Vec<Plan> {

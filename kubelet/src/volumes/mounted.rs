@@ -100,4 +100,25 @@ mod tests {
         assert!(is_file_system(Path::new("/proc")) && !is_file_system(Path::new("/proc/self")));
         assert!(!is_file_system(Path::new("/proc/none")));
     }
+
+    #[test]
+    fn what_is_mounted_twice_beneath_a_folder_is_shared() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let [source, one, other, out] = ["source", "in/one", "in/other", "out"].map(|name| {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+            dir.path().join(name)
+        });
+        let (folder, bind) =
+            (dir.path().join("in"), |at: &Path| rustix::mount::mount_bind(&source, at).unwrap());
+        bind(&one);
+        bind(&out);
+        assert!(!is_shared(&one, &folder));
+        assert!(!is_shared(&other, &folder));
+        bind(&other);
+        assert!(is_shared(&one, &folder) && is_shared(&other, &folder));
+        unmount_under(dir.path()).unwrap();
+    }
 }
