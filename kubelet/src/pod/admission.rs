@@ -3,6 +3,7 @@
 
 use super::Wait;
 use super::spec;
+use crate::cgroups::qos_class;
 use crate::pods::Pods;
 use api::node_selection::{NodeTerm, Taint, Toleration, node_selector};
 use api::resources::{self, Amounts, amounts, is_sidecar};
@@ -22,8 +23,8 @@ struct Taken {
     by_uid: HashMap<String, Arc<Value>>,
     /// Uids of those that a kubelet before this one took, until their workers have looked at them.
     before: HashSet<String>,
-    /// Those that wait for room for more, by uid.
-    cramped: HashSet<String>,
+    /// Those that wait for room for more, as they would be; who gets it first is first.
+    cramped: Vec<Arc<Value>>,
 }
 
 impl Taken {
@@ -37,9 +38,40 @@ impl Taken {
     }
 
     /// Has those decide anew that wait for room.
-    fn room_made(&mut self, pods: &Pods) {
-        for uid in self.cramped.drain() {
-            pods.reconsider(&uid);
+    fn room_made(&self, pods: &Pods) {
+        self.cramped.iter().for_each(|pod| pods.reconsider(spec::uid(pod)));
+    }
+
+    /// Those with a higher priority come first, then guaranteed ones, then those that have waited for longer.
+    fn queue(&mut self, pod: &Arc<Value>) {
+        match self.cramped.iter_mut().find(|known| spec::uid(known) == spec::uid(pod)) {
+            Some(known) => *known = pod.clone(),
+            None => self.cramped.push(pod.clone()),
+        }
+        let rank = |pod: &Arc<Value>| {
+            let priority = pod.i64_at(&["spec", "priority"]).unwrap_or(0);
+            (std::cmp::Reverse(priority), qos_class(pod) != "Guaranteed")
+        };
+        self.cramped.sort_by_key(rank);
+    }
+
+    fn leave_queue(&mut self, uid: &str) {
+        self.cramped.retain(|pod| spec::uid(pod) != uid);
+    }
+
+    /// Lets `others` have what those get first that have waited for room before this pod.
+    fn give_way(&self, pod: &Value, node: &Value, others: &mut [Arc<Value>]) {
+        let uid = spec::uid(pod);
+        let Some(held) = self.by_uid.get(uid).filter(|held| !is_within(pod, held)) else { return };
+        for first in self.cramped.iter().take_while(|first| spec::uid(first) != uid) {
+            let is_it = |other: &&mut Arc<Value>| spec::uid(other) == spec::uid(first);
+            let mut beside: Vec<&Value> = others.iter().map(|other| &**other).chain([&**held]).collect();
+            beside.retain(|other| spec::uid(other) != spec::uid(first));
+            if fits(first, node, &beside).is_ok()
+                && let Some(other) = others.iter_mut().find(is_it)
+            {
+                *other = first.clone();
+            }
         }
     }
 }
@@ -57,19 +89,23 @@ impl Admitted {
     /// Why it does not.
     pub fn admit(&self, pod: &Arc<Value>, node: &Value, is_static: bool, pods: &Pods) -> Result<(), Wait> {
         let mut taken = self.taken.lock();
-        let others = taken.others(pod, pods);
         let uid = spec::uid(pod).to_owned();
-        let checked = check(pod, node, &others.iter().map(|other| &**other).collect::<Vec<_>>(), is_static);
-        if checked.is_err() && taken.by_uid.contains_key(&uid) {
-            taken.cramped.insert(uid);
-            return checked;
+        let mut others = taken.others(pod, pods);
+        if taken.by_uid.contains_key(&uid) {
+            taken.queue(pod);
+            taken.give_way(pod, node, &mut others);
         }
-        checked?;
-        taken.cramped.remove(&uid);
+        check(pod, node, &others.iter().map(|other| &**other).collect::<Vec<_>>(), is_static)?;
+        taken.leave_queue(&uid);
         if taken.by_uid.insert(uid, pod.clone()).is_some() {
             taken.room_made(pods);
         }
         Ok(())
+    }
+
+    /// The pod does not want more than it has.
+    pub fn content(&self, uid: &str) {
+        self.taken.lock().leave_queue(uid);
     }
 
     /// Takes a pod as it is: it was taken before.
@@ -80,7 +116,7 @@ impl Admitted {
     /// The pod uses nothing any more.
     pub fn release(&self, uid: &str, pods: &Pods) {
         let mut taken = self.taken.lock();
-        taken.cramped.remove(uid);
+        taken.leave_queue(uid);
         if taken.by_uid.remove(uid).is_some() | taken.before.remove(uid) {
             taken.room_made(pods);
         }
@@ -133,6 +169,12 @@ pub fn asked(pod: &Value) -> Amounts {
     let mut asked = resources::requests(pod, false);
     resources::add(&mut asked, &amounts(pod.at(&["spec", "overhead"])));
     asked
+}
+
+/// Whether a pod asks for no more than it has already.
+fn is_within(pod: &Value, held: &Value) -> bool {
+    let (wanted, has) = (asked(pod), asked(held));
+    wanted.keys().all(|name| units(name, &wanted) <= units(name, &has))
 }
 
 /// Amounts of processors count in thousandths.
@@ -283,6 +325,38 @@ mod tests {
         resize("a", "1500m").unwrap();
         machine.admitted.release("b", &machine.pods);
         assert!(a.try_recv().is_err(), "it waits for nothing");
+    }
+
+    #[test]
+    fn room_goes_to_the_highest_priority_and_then_to_guaranteed_pods_that_wait() {
+        let (machine, mut node) = (Machine::default(), node());
+        node.set(&["status", "allocatable", "pods"], "9");
+        let of = |uid: &str, cpu: &str| {
+            let mut spec = asks(cpu);
+            match uid {
+                "high" => spec.set(&["priority"], 1000),
+                "sure" => {
+                    let all = tree!({"cpu": cpu, "memory": "1Mi"});
+                    spec.set(
+                        &["containers"],
+                        tree!([{"name": "c", "resources": {"requests": (all.clone()), "limits": (all)}}]),
+                    );
+                }
+                _ => {}
+            }
+            pod(uid, spec)
+        };
+        for (uid, cpu) in [("big", "1500m"), ("low", "100m"), ("sure", "100m"), ("high", "100m")] {
+            machine.admit(&of(uid, cpu), &node).unwrap();
+        }
+        let asked =
+            |uid: &str| machine.admitted.admit(&of(uid, "1500m"), &node, false, &machine.pods).is_ok();
+        assert_eq!(["low", "sure", "high"].map(asked), [false; 3]);
+        machine.admitted.release("big", &machine.pods);
+        assert_eq!(["low", "sure", "high", "low", "sure"].map(asked), [false, false, true, false, false]);
+        machine.admitted.release("high", &machine.pods);
+        machine.admitted.content("sure");
+        assert_eq!(["low", "sure"].map(asked), [true, false]);
     }
 
     #[test]

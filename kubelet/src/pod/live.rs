@@ -84,9 +84,11 @@ impl Worker {
     /// Allots other resources to the pod, if it wants them and the node has them.
     fn resize(&mut self, seen: &Observed) {
         let (now, wanted) = (self.parts.now(), self.wanted.clone());
-        if self.life.resources.is_wanted(&wanted)
-            && let Some(node) = (self.parts.context.node)()
-        {
+        let is_wanted = self.life.resources.is_wanted(&wanted);
+        if !is_wanted {
+            self.parts.admitted.content(&self.uid);
+        }
+        if is_wanted && let Some(node) = (self.parts.context.node)() {
             let is_static = self.view.source == Source::Folder;
             match self.parts.admitted.admit(&wanted, &node, is_static, &self.parts.pods) {
                 Ok(()) => {

@@ -11,7 +11,7 @@ use crate::pod::{Observed, Wait, is_running, spec};
 use api::Value;
 use client::key_of;
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
@@ -95,6 +95,7 @@ struct State {
     mirrors: HashMap<String, Arc<Value>>,
     /// Id of a container or sandbox → uid.
     owners: HashMap<String, String>,
+    ended: BTreeMap<[String; 3], u64>,
 }
 
 struct Entry {
@@ -366,10 +367,20 @@ impl Pods {
         self.observed.send_replace(());
     }
 
+    /// What ended since the status before is counted.
     pub(crate) fn set_status(&self, uid: &str, status: &Arc<Value>) {
-        if let Some(entry) = self.shared.write().by_uid.get_mut(uid) {
-            entry.status = Some(status.clone());
+        let state = &mut *self.shared.write();
+        let Some(entry) = state.by_uid.get_mut(uid) else { return };
+        let old = entry.status.replace(status.clone());
+        let old = old.as_deref().or_else(|| entry.pod.get("status"));
+        for ended in crate::pod::status::newly_ended(old.unwrap_or(&Value::Null), status) {
+            *state.ended.entry(ended).or_default() += 1;
         }
+    }
+
+    /// How many containers have ended: by type, exit code and reason.
+    pub fn terminations(&self) -> BTreeMap<[String; 3], u64> {
+        self.shared.read().ended.clone()
     }
 
     /// The pod is gone and cleaned up. False when it is to run again by now.

@@ -293,6 +293,14 @@ fn own(out: &mut String, server: &Server) {
     for (text, count) in [("", pods.len() - from_folder), ("true", from_folder)] {
         line(out, name, &[("static", text)], count);
     }
+    let ended = server.parts.pods.terminations();
+    let name = "kubelet_terminated_containers_total";
+    if !ended.is_empty() {
+        head(out, name, "counter", "[ALPHA] Cumulative number of container terminations.");
+    }
+    for ([ty, code, reason], count) in &ended {
+        line(out, name, &[("container_type", ty), ("exit_code", code), ("reason", reason)], count);
+    }
     process::write(server.parts.clock.now(), out);
 }
 

@@ -203,6 +203,24 @@ pub fn is_cleared(pod: &Value, seen: &Observed) -> bool {
     all.all(|(_, container)| seen.latest(spec::name_of(container)).is_none())
 }
 
+/// The containers that have ended since the old status: type, exit code and reason of each.
+pub fn newly_ended<'a>(old: &'a Value, new: &'a Value) -> impl Iterator<Item = [String; 3]> + 'a {
+    let types =
+        [(List::Init, "init_container"), (List::Main, "container"), (List::Ephemeral, "ephemeral_container")];
+    types.into_iter().flat_map(move |(list, ty)| {
+        let ended = |status: &'a Value| status.at(&["state", "terminated"]).filter(|state| !state.is_null());
+        let known = old.list_at(&[list.statuses()]);
+        let is_new = move |status: &&Value| {
+            !known.iter().any(|old| spec::name_of(old) == spec::name_of(status) && ended(old).is_some())
+        };
+        let ends = new.list_at(&[list.statuses()]).iter().filter(is_new).filter_map(ended);
+        ends.map(move |end| {
+            let code = end.i64_at(&["exitCode"]).unwrap_or(0);
+            [ty.to_owned(), code.to_string(), end.str_at(&["reason"]).to_owned()]
+        })
+    })
+}
+
 /// What is said when a pod is refused before anything of it was made.
 pub fn rejected(pod: &Value, reason: &str, message: &str, now: Time) -> Value {
     let mut status = tree!({

@@ -355,3 +355,14 @@ fn all_containers_that_start_anew_count_one_more() {
         assert_eq!(container.i64_at(&["restartCount"]), Some(1));
     }
 }
+
+#[test]
+fn an_end_is_counted_once() {
+    let said = |state: Value| tree!({"containerStatuses": [{"name": "a", "state": (state)}]});
+    let running = said(tree!({"running": {}}));
+    let over = said(tree!({"terminated": {"exitCode": 139, "reason": "Error"}}));
+    let told: Vec<_> = newly_ended(&running, &over).collect();
+    assert_eq!(told, [["container", "139", "Error"].map(str::to_owned)]);
+    assert_eq!(newly_ended(&over, &over).count() + newly_ended(&over, &running).count(), 0);
+    assert_eq!(newly_ended(&Value::Null, &over).count(), 1);
+}
