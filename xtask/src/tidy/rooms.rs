@@ -36,7 +36,7 @@ const PLAN: [Room; 20] = [
     ),
     room("scheduler", &["client"], 6_000),
     room("controllers", &["authz", "client"], 12_000),
-    room("kubelet", &["certs", "authn", "authz", "client"], 17_500),
+    room("kubelet", &["certs", "authn", "authz", "client"], 18_500),
     room("proxy", &["client"], 3_000),
     room("testkit", &["apiserver", "client", "controllers"], 1_000),
     room("cli", &["apiserver", "client", "scheduler", "controllers", "kubelet", "proxy"], 2_700),
