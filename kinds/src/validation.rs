@@ -51,7 +51,9 @@ pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (present(a), present(b)) {
         (None, None) => true,
         (Some(Value::Map(x)), Some(Value::Map(y))) => {
-            x.keys().chain(y.keys()).all(|k| same(x.get(k), y.get(k)))
+            // Each entry once: twice would be as many times as 2 to the power of the depth.
+            x.iter().all(|(k, v)| same(Some(v), y.get(k)))
+                && y.iter().all(|(k, v)| x.contains_key(k) || same(None, Some(v)))
         }
         (Some(Value::List(x)), Some(Value::List(y))) => {
             x.len() == y.len() && x.iter().zip(y).all(|(i, j)| same(Some(i), Some(j)))
@@ -297,5 +299,12 @@ mod tests {
             first(at_most_100_percent(&"101%".into(), &at)),
             "Invalid value: \"101%\": must not be greater than 100%"
         );
+    }
+
+    #[test]
+    fn what_is_deep_is_compared_in_one_go() {
+        let deep = |leaf: Value| (0..200).fold(leaf, |inner, _| tree!({"a": inner, "b": {}}));
+        assert!(same(Some(&deep(tree!({"x": 1, "y": []}))), Some(&deep(tree!({"x": 1})))));
+        assert!(!same(Some(&deep(tree!({"x": 1}))), Some(&deep(tree!({"x": 1, "z": 2})))));
     }
 }

@@ -8,6 +8,7 @@ use super::{Additional, Props};
 use crate::apiextensions::field_path;
 use api::cel::{Cel, CelError, Env, Program};
 use api::{Fault, FaultKind, Path, Str, Value};
+use std::sync::OnceLock;
 
 /// What all rules of one object may cost.
 const BUDGET: u64 = 10_000_000;
@@ -15,18 +16,24 @@ const MAX_MESSAGE: usize = 5 * 1024;
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
-/// A rule of a schema, compiled.
+/// A rule of a schema; compiled when it is first asked, as definitions are read often and most have no objects yet.
 #[derive(Debug)]
 pub struct Rule {
     text: String,
     message: String,
-    program: Result<Program, String>,
-    message_expression: Option<Program>,
+    message_expression: String,
     reason: Str,
     /// The field inside that the fault is of; "" for the place itself.
     field: String,
     /// Asked also when there is no old value.
     is_old_optional: bool,
+    compiled: OnceLock<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    program: Result<Program, String>,
+    message: Option<Program>,
     uses_old: bool,
 }
 
@@ -34,20 +41,29 @@ impl Rule {
     /// Reads a rule of a schema, both as the definition has them.
     pub fn read(raw: &Value, schema: &Value) -> Rule {
         let text = |field: &str| raw.str_at(&[field]);
-        let compile = |text: &str| Program::compile(text, &["self", "oldSelf"]);
-        let program = compile(text("rule"));
-        let message = Some(text("messageExpression")).filter(|text| !text.is_empty());
         Rule {
             text: text("rule").trim().to_owned(),
             message: text("message").trim().to_owned(),
-            uses_old: program.as_ref().is_ok_and(|program| program.uses(&["oldSelf"])),
-            program,
-            message_expression: message.and_then(|text| compile(text).ok()),
+            message_expression: text("messageExpression").to_owned(),
             reason: text("reason").into(),
             field: field_path::resolve(text("fieldPath"), schema, true)
                 .map_or_else(|_| String::new(), |(path, _)| path.as_str().to_owned()),
             is_old_optional: raw.bool_at(&["optionalOldSelf"]),
+            compiled: OnceLock::new(),
         }
+    }
+
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| {
+            let compile = |text: &str| Program::compile(text, &["self", "oldSelf"]);
+            let program = compile(&self.text);
+            let message = Some(self.message_expression.as_str()).filter(|text| !text.is_empty());
+            Compiled {
+                uses_old: program.as_ref().is_ok_and(|program| program.uses(&["oldSelf"])),
+                message: message.and_then(|text| compile(text).ok()),
+                program,
+            }
+        })
     }
 
     /// What errors call the rule.
@@ -119,7 +135,7 @@ impl Walk {
         let this = typed(place.value, props);
         let before = place.old.map(|old| typed(old, props));
         for rule in &props.rules {
-            if rule.uses_old && before.is_none() && !rule.is_old_optional {
+            if rule.compiled().uses_old && before.is_none() && !rule.is_old_optional {
                 continue;
             }
             let plain = before.iter().cloned().fold(Env::new().with_value("self", this.clone()), with_old);
@@ -128,7 +144,7 @@ impl Walk {
             let env = if rule.is_old_optional { &optional } else { &plain };
             match self.ask(rule, env, &place.at, type_of(props)) {
                 Ok(true) => {}
-                Ok(false) if is_same && !rule.uses_old => {}
+                Ok(false) if is_same && !rule.compiled().uses_old => {}
                 Ok(false) => {
                     let message = self.message(rule, &plain, &place.at, type_of(props))?;
                     self.faults.push(fault(rule, place, type_of(props), message));
@@ -141,7 +157,7 @@ impl Walk {
 
     /// Whether a rule holds, or could not be told.
     fn ask<'a>(&mut self, rule: &'a Rule, env: &Env<'a>, at: &Path, ty: &str) -> Result<bool, Stop> {
-        let program = match &rule.program {
+        let program = match &rule.compiled().program {
             Ok(program) => program,
             Err(why) => {
                 let text = format!("rule compile error: compilation failed: {why}");
@@ -182,7 +198,7 @@ impl Walk {
 
     /// What a rule that does not hold says.
     fn message<'a>(&mut self, rule: &'a Rule, env: &Env<'a>, at: &Path, ty: &str) -> Result<String, Stop> {
-        let told = match &rule.message_expression {
+        let told = match &rule.compiled().message {
             None => None,
             Some(program) => {
                 let (outcome, cost) = program.eval_cel(env);

@@ -85,7 +85,8 @@ fn call<'a>(name: &str, args: &[Cel<'a>]) -> Option<Outcome<'a>> {
         ("isCIDR", [Cel::Str(text)]) => Ok(Cel::Bool(parse(text).is_ok())),
         ("containsIP", [Cel::Cidr(net), Cel::Ip(ip)]) => Ok(Cel::Bool(net.contains(ip))),
         ("containsIP", [Cel::Cidr(net), Cel::Str(text)]) => {
-            ip::parse(text).map(|ip| Cel::Bool(net.contains(&ip)))
+            // Upstream does not say what is wrong with the address.
+            ip::parse(text).map(|ip| Cel::Bool(net.contains(&ip))).map_err(|_| CelError::overload())
         }
         ("containsCIDR", [Cel::Cidr(net), Cel::Cidr(part)]) => {
             Ok(Cel::Bool(net.bits <= part.bits && net.contains(&part.ip)))
