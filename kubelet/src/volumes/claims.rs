@@ -62,6 +62,10 @@ pub async fn find(
     let what = if let Some(local) = Local::of(spec, read_only, as_device) {
         What::Local(local)
     } else if let Some(host_path) = spec.get("hostPath").filter(|h| !h.is_null()) {
+        if !spec.list_at(&["mountOptions"]).is_empty() {
+            let why = "mount options are not supported for this volume type";
+            return Err(format!("MountVolume.MountOptionSupport check failed for volume {label:?} : {why}"));
+        }
         let text = |field| host_path.str_at(&[field]).to_owned();
         What::HostPath { path: text("path"), ty: text("type"), read_only }
     } else {

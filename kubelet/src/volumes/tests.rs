@@ -51,7 +51,8 @@ impl Api {
         self.objects.send_modify(|objects| {
             let version = (objects.len() + 1).to_string() + &json::to_string(&object);
             object.set(&["metadata", "resourceVersion"], version);
-            objects.insert(format!("/api/v1/namespaces/n/{plural}/{name}"), object);
+            let place = if plural == "persistentvolumes" { "" } else { "namespaces/n/" };
+            objects.insert(format!("/api/v1/{place}{plural}/{name}"), object);
         });
     }
 
@@ -299,6 +300,24 @@ async fn claims_and_drivers_that_cannot_be_had_are_told_as_upstream_tells_them()
     let wanted = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to \
                   process volumes=[v]: error processing PVC n/c: PVC is not bound";
     assert_eq!(fault.messages, [wanted]);
+    let bound = tree!({"metadata": {"uid": "c"}, "spec": {"volumeName": "p"}, "status": {"phase": "Bound"}});
+    machine.api.put("persistentvolumeclaims", "c", bound);
+    for (source, wanted) in [
+        (
+            tree!({"hostPath": {"path": "/"}, "mountOptions": ["ro"]}),
+            "MountOptionSupport check failed for volume \"p\" : mount options are not supported for this volume type",
+        ),
+        (
+            tree!({"local": {"path": "/none"}}),
+            "NewMounter initialization failed for volume \"p\" : path \"/none\" does not exist",
+        ),
+    ] {
+        let mut spec = source;
+        spec.set(&["claimRef", "uid"], "c");
+        machine.api.put("persistentvolumes", "p", tree!({"metadata": {"name": "p"}, "spec": spec}));
+        let fault = machine.volumes.set_up(&claim).await.unwrap_err();
+        assert_eq!(fault.messages, [format!("MountVolume.{wanted}")]);
+    }
     let fault = machine.volumes.set_up(&pod(tree!({"nfs": {"server": "s"}}))).await.unwrap_err();
     assert_eq!(fault.messages, ["MountVolume.SetUp failed for volume \"v\" : no volume plugin matched"]);
 }
