@@ -166,10 +166,10 @@ impl Walk {
             }
         };
         let (outcome, cost) = program.eval_cel(env);
-        self.spend(cost).map_err(|stop| {
+        if self.spend(cost).is_err() {
             self.faults.push(Fault::invalid(at, ty, OUT_OF_BUDGET));
-            stop
-        })?;
+            return Err(Stop);
+        }
         let error = match outcome {
             Ok(value) => return Ok(matches!(value, Cel::Bool(true))),
             Err(error) => error,
