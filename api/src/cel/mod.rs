@@ -25,6 +25,31 @@ use std::fmt;
 /// What one evaluation may cost, as upstream counts: about one for each name, field and call.
 pub const COST_LIMIT: u64 = 1_000_000;
 
+/// Words that cannot be names.
+pub const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
 /// A compiled expression.
 pub struct Program {
     root: Expr,

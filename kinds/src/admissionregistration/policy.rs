@@ -3,32 +3,9 @@
 
 use super::{FAILURE_POLICIES, match_condition, match_resources};
 use crate::validation;
+use api::cel::RESERVED;
 use api::{Fault, Path, Value, names};
 
-/// Words that no variable may be called.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 const OLD_AND_NEW: [&[&str]; 2] = [&["spec", "paramKind"], &["spec", "matchConditions"]];
 
 /// Fills `failurePolicy` and the constraints.

@@ -2,35 +2,10 @@
 //! schema says so, and fields whose names are no identifiers have others.
 
 use super::Props;
-use api::cel::Cel;
+use api::cel::{Cel, RESERVED};
 use api::{Value, time};
 use base64::Engine as _;
 use std::sync::Arc;
-
-/// Words that cannot be names in CEL.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// A value of a schema; what needs no other form stays where it is.
 pub fn typed<'a>(value: &'a Value, props: &Props) -> Cel<'a> {
