@@ -43,7 +43,7 @@ pub async fn start(
         return Ok(());
     };
     let socket = found.socket(data_dir).await?;
-    let mut settings = flags.settings(socket, apiserver::VERSION, clock.clone());
+    let mut settings = flags.settings(socket, apiserver::VERSION, clock.clone())?;
     let place = (Ipv4Addr::UNSPECIFIED, flags.kubelet_port);
     let listener = TcpListener::bind(place).with_context(|| format!("cannot listen on port {}", place.1))?;
     settings.port = listener.local_addr().context("cannot tell where we listen")?.port();

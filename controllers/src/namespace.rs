@@ -75,8 +75,7 @@ async fn empty(client: &Client, namespace: &Value) -> Result<Remaining, Error> {
     let (pods, others): (Vec<_>, Vec<_>) = contents(client).await?.into_iter().partition(is_pods);
     for resource in pods {
         if let Err(error) = clear(client, namespace, &resource, &mut remaining).await {
-            let name = namespace.str_at(&["metadata", "name"]);
-            remaining.errors.push(format!("failed to delete pods for namespace: {name}, err: {error}"));
+            remaining.errors.push(error);
         }
     }
     if !remaining.resources.is_empty() {

@@ -44,10 +44,11 @@ pub async fn delete_named(call: &Call, name: &str, options: DeleteOptions) -> Re
     let mut ending = None;
     for _ in 0..MAX_ATTEMPTS {
         let found = call.server.store.get(&key).await.map_err(|e| store_failure(&e))?;
-        let entry = match (found, ending.take()) {
+        let entry = match (found, &ending) {
             (Some(entry), _) => entry,
             // Whoever watched saw the end of its grace, and was faster.
             (None, Some(object)) => {
+                let object = Value::clone(object);
                 let written = Written { object, entry: None, created: false };
                 return Ok(Deleted { written, gone: true, options });
             }

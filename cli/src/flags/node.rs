@@ -46,7 +46,7 @@ pub struct Node {
     /// Percent of the images' disk in use from which images that nobody uses are removed [default: 85; with `up`, 95]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
     pub image_gc_high_threshold: Option<u8>,
-    /// Percent of the images' disk in use down to which they are [default: 80; with `up`, 90]
+    /// Percent of the images' disk in use down to which they are [default: 5 less]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
     pub image_gc_low_threshold: Option<u8>,
     /// How many pods the node takes
@@ -62,21 +62,33 @@ impl Node {
     pub fn on_shared_machine(mut self) -> Self {
         self.eviction_hard = self.eviction_hard.or_else(|| EvictionHard::SHARED_MACHINE.parse().ok());
         self.image_gc_high_threshold = self.image_gc_high_threshold.or(Some(95));
-        self.image_gc_low_threshold = self.image_gc_low_threshold.or(Some(90));
         self
     }
 
-    fn image_gc(&self) -> ImageGc {
+    /// # Errors
+    /// When images would be removed down to more than from where they are.
+    fn image_gc(&self) -> anyhow::Result<ImageGc> {
         let default = ImageGc::default();
-        ImageGc {
-            high: self.image_gc_high_threshold.unwrap_or(default.high),
-            low: self.image_gc_low_threshold.unwrap_or(default.low),
-        }
+        let high = self.image_gc_high_threshold.unwrap_or(default.high);
+        let low = self.image_gc_low_threshold.unwrap_or(high.saturating_sub(default.high - default.low));
+        anyhow::ensure!(
+            low < high,
+            "--image-gc-low-threshold {low} must be lower than --image-gc-high-threshold {high}"
+        );
+        Ok(ImageGc { high, low })
     }
 
     /// What the kubelet is to be told, but for its port: that is known when it listens.
-    pub fn settings(&self, containerd: PathBuf, version: &str, clock: stdx::Clock) -> kubelet::Settings {
-        kubelet::Settings {
+    ///
+    /// # Errors
+    /// When flags contradict each other.
+    pub fn settings(
+        &self,
+        containerd: PathBuf,
+        version: &str,
+        clock: stdx::Clock,
+    ) -> anyhow::Result<kubelet::Settings> {
+        Ok(kubelet::Settings {
             node_name: self.name(),
             root: self.root_dir.clone(),
             log_root: self.pod_logs_dir.clone(),
@@ -90,11 +102,11 @@ impl Node {
             cluster_domain: self.cluster_domain.clone(),
             resolv_conf: self.resolv_conf.clone(),
             eviction_hard: self.eviction_hard.clone().unwrap_or_default(),
-            image_gc: self.image_gc(),
+            image_gc: self.image_gc()?,
             version: version.to_owned(),
             clock,
             ids: stdx::Ids::system(),
-        }
+        })
     }
 
     /// The node's name, in lower case as all names.

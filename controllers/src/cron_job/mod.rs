@@ -103,7 +103,7 @@ impl Controller {
         let mut jobs = self.jobs.cache().list(reconcile::split(key).0);
         jobs.retain(|job| owner::controller_uid(job) == owner::uid(&cron_job));
         let mut new_status = self.observe(&cron_job, &jobs).await?;
-        self.clear_away(&cron_job, &jobs, &mut new_status).await?;
+        self.clear_away(&cron_job, &jobs, &mut new_status).await;
         let done = self.run_due(key, &cron_job, &mut new_status).await;
         let written = status::write(&self.client, &resources::cron_jobs(), &cron_job, new_status).await?;
         if let Some(written) = written {
@@ -149,8 +149,8 @@ impl Controller {
         Ok(status)
     }
 
-    /// Deletes finished jobs beyond the limits, oldest first.
-    async fn clear_away(&self, cron_job: &Value, jobs: &[Arc<Value>], status: &mut Value) -> Outcome {
+    /// Deletes finished jobs beyond the limits, oldest first. One that stays is told of, and holds up nothing.
+    async fn clear_away(&self, cron_job: &Value, jobs: &[Arc<Value>], status: &mut Value) {
         for (end, field) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")]
         {
             let Some(limit) = cron_job.i64_at(&["spec", field]) else { continue };
@@ -159,10 +159,9 @@ impl Controller {
             over.sort_by_key(|job| job.str_at(&["status", "startTime"]).to_owned());
             let surplus = over.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
             for job in over.into_iter().take(surplus) {
-                self.delete(cron_job, name_of(job), owner::uid(job), status).await?;
+                let _ = self.delete(cron_job, name_of(job), owner::uid(job), status).await;
             }
         }
-        Ok(())
     }
 
     /// Deletes a job and forgets that it ran.

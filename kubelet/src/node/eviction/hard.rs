@@ -71,7 +71,7 @@ impl Least {
             return (0.0..=100.0).contains(&percent).then_some(Least::Percent(percent)).ok_or_else(wrong);
         }
         let amount = Quantity::parse(text).map_err(|error| format!("{}: {error}", wrong()))?;
-        (amount.sign() >= 0).then_some(Least::Amount(amount)).ok_or_else(wrong)
+        (amount.sign() > 0).then_some(Least::Amount(amount)).ok_or_else(wrong)
     }
 }
 
@@ -125,6 +125,7 @@ mod tests {
         assert_eq!(refused("pid.available<10%"), "unknown eviction signal \"pid.available\"");
         assert_eq!(refused("nodefs.available<101%"), "invalid eviction threshold \"101%\"");
         assert_eq!(refused("memory.available<-1"), "invalid eviction threshold \"-1\"");
+        assert_eq!(refused("memory.available<0"), "invalid eviction threshold \"0\"");
         let twice = "memory.available<1Gi,memory.available<2Gi";
         assert_eq!(refused(twice), "duplicate eviction signal \"memory.available\"");
     }
