@@ -15,10 +15,7 @@ pub fn check(root: &Expr, text: &str, variables: &[&str]) -> Result<(), String> 
     if checker.faults.is_empty() {
         return Ok(());
     }
-    checker.faults.sort_by_key(|(at, _)| *at);
-    let lines: Vec<String> =
-        checker.faults.iter().map(|(at, message)| syntax::report_at(text, *at, message)).collect();
-    Err(lines.join("\n"))
+    Err(syntax::report_all(text, checker.faults))
 }
 
 struct Checker {
@@ -107,6 +104,15 @@ pub fn path(expr: &Expr) -> Option<Vec<&str>> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether all fields of a path are read: none is asked for only, or optional.
+pub fn is_read(expr: &Expr) -> bool {
+    match &expr.node {
+        Node::Select { operand, form, .. } => matches!(form, Form::Plain) && is_read(operand),
+        Node::Call { args, .. } => args.iter().all(is_read),
+        _ => true,
     }
 }
 

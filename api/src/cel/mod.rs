@@ -15,7 +15,7 @@ mod syntax;
 mod value;
 
 pub use authorizer::{Authorizer, Check, Decision};
-pub use syntax::report_at;
+pub use syntax::report_all;
 pub use value::Cel;
 
 use crate::Value;
@@ -200,7 +200,7 @@ impl Program {
 
     /// The names of an expression that is only a variable or a field of one: `["object", "metadata"]`.
     pub fn path(&self) -> Option<Vec<&str>> {
-        check::path(&self.root)
+        check::path(&self.root).filter(|_| check::is_read(&self.root))
     }
 
     /// What the expression's value surely is, when that shows without its variables: `bool`, `string`, `list`, ….

@@ -72,8 +72,23 @@ fn reports(text: &str, errors: &ParseErrors) -> String {
     lines.join("\n")
 }
 
+/// The most refusals that are told of one text.
+const MAX_REPORTS: usize = 100;
+
+/// Refusals at byte offsets, in the order of the text; those beyond a hundred are only counted.
+pub fn report_all(text: &str, mut faults: Vec<(usize, String)>) -> String {
+    let truncated = faults.len().saturating_sub(MAX_REPORTS);
+    faults.truncate(MAX_REPORTS);
+    faults.sort_by_key(|(at, _)| *at);
+    let mut lines: Vec<String> = faults.iter().map(|(at, message)| report_at(text, *at, message)).collect();
+    if truncated > 0 {
+        lines.push(format!("{truncated} more errors were truncated"));
+    }
+    lines.join("\n")
+}
+
 /// A refusal at a byte offset.
-pub fn report_at(text: &str, at: usize, message: &str) -> String {
+fn report_at(text: &str, at: usize, message: &str) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |i| i + 1);

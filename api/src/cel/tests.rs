@@ -122,6 +122,14 @@ fn evaluation_ends_at_its_cost() {
     assert_eq!(small.eval_bool(&Env::new()), Ok(true));
 }
 
+#[test]
+fn a_hundred_undeclared_names_are_told_and_the_others_counted() {
+    let text = (0..103).map(|i| format!("x{i}")).collect::<Vec<_>>().join(" +\n");
+    let error = Program::compile(&text, &[]).unwrap_err();
+    assert_eq!(error.matches("undeclared reference").count(), 100);
+    assert!(error.ends_with("\n3 more errors were truncated"), "{error}");
+}
+
 struct OnlyPods;
 
 impl Authorizer for OnlyPods {
@@ -160,6 +168,12 @@ fn what_is_known_without_variables_shows() {
     assert!(program("'x' + claims.email").uses(&["claims", "email"]));
     assert!(program("claims['email_verified']").uses(&["claims", "email_verified"]));
     assert!(!program("claims.name").uses(&["claims", "email"]));
+    assert_eq!(program("claims['a'].b").path(), Some(vec!["claims", "a", "b"]));
+    assert_eq!(
+        (program("has(claims.a)").path(), program("has(claims.a)").known_type()),
+        (None, Some("bool"))
+    );
+    assert_eq!((program("claims.?a.b").path(), program("claims.?a").path()), (None, None));
 }
 
 proptest::proptest! {

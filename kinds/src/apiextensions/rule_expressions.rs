@@ -2,9 +2,10 @@
 
 use super::internal_spec::shown_rule;
 use super::schema_walk::{named, schema_at};
-use crate::custom::escape;
-use api::cel::{Program, report_at};
+use crate::custom::unescape;
+use api::cel::{Program, report_all};
 use api::{Fault, Path, Value};
+use std::collections::HashMap;
 
 const RULES: &str = "x-kubernetes-validations";
 
@@ -98,14 +99,17 @@ impl<'v> Shape<'v> {
             read.extend(program.fields_of("oldSelf"));
         }
         read.sort_unstable();
-        let undefined = read.iter().filter_map(|(at, names)| {
-            let (last, above) = names.split_last()?;
-            let missing =
-                matches!(self.find(names), Found::Nothing) && !matches!(self.find(above), Found::Nothing);
-            missing.then(|| report_at(text, *at, &format!("undefined field '{last}'")))
-        });
-        let undefined: Vec<String> = undefined.collect();
-        if undefined.is_empty() { Ok(program) } else { Err(undefined.join("\n")) }
+        let mut known: HashMap<&[&str], bool> = HashMap::new();
+        let mut undefined = Vec::new();
+        for (at, names) in &read {
+            let Some((last, above)) = names.split_last() else { continue };
+            let is_missing =
+                || matches!(self.find(names), Found::Nothing) && !matches!(self.find(above), Found::Nothing);
+            if *known.entry(names).or_insert_with(is_missing) {
+                undefined.push((*at, format!("undefined field '{last}'")));
+            }
+        }
+        if undefined.is_empty() { Ok(program) } else { Err(report_all(text, undefined)) }
     }
 
     fn find(&self, names: &[&str]) -> Found<'v> {
@@ -147,8 +151,8 @@ fn field<'v>(schema: &'v Value, name: &str) -> Found<'v> {
     if schema.str_at(&["type"]) != "object" || schema.bool_at(&["x-kubernetes-preserve-unknown-fields"]) {
         return Found::Open;
     }
-    let found = named(schema, "properties").into_iter().find(|(declared, _)| escape(declared) == name);
-    found.map_or(Found::Nothing, |(_, inner)| Found::Schema(inner))
+    let inner = unescape(name).and_then(|name| schema.map_at(&["properties"])?.get(&name));
+    inner.map_or(Found::Nothing, Found::Schema)
 }
 
 #[cfg(test)]
@@ -176,6 +180,18 @@ mod tests {
         );
         assert!(of(tree!({"rule": "self = 42"}))[0].contains("Syntax error"));
         assert!(of(tree!({"rule": "self.x"}))[0].ends_with("cel expression must evaluate to a bool"));
+        let many = (0..103).map(|i| format!("self.z{i}")).collect::<Vec<_>>().join(" + ");
+        let told = of(tree!({"rule": many})).concat();
+        assert_eq!(told.matches("undefined field").count(), 100);
+        assert!(told.ends_with("\n3 more errors were truncated"), "{told}");
+    }
+
+    #[test]
+    fn asking_for_a_field_gives_a_bool_whatever_the_field_is() {
+        assert_eq!(of(tree!({"rule": "has(self.x)"})), Vec::<String>::new());
+        let found = of(tree!({"rule": "true", "messageExpression": "has(self.a__dash__b)"}));
+        assert!(found[0].ends_with("messageExpression must evaluate to a string"), "{found:?}");
+        assert_eq!(of(tree!({"rule": "true", "messageExpression": "self.a__dash__b"})), Vec::<String>::new());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use kind::CustomKind;
 pub use pattern::Pattern;
 pub use props::{Additional, Props};
 pub(crate) use prune::prune;
-pub(crate) use typed::escape;
+pub(crate) use typed::unescape;
 pub use version_order::compare_versions;
 
 use api::Value;

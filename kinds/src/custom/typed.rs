@@ -56,13 +56,32 @@ fn formatted(text: &str, format: &str) -> Option<Cel<'static>> {
     }
 }
 
+/// What stands for what names in CEL cannot have; the first of them is made of what the others begin with.
+const MARKS: [(&str, &str); 4] =
+    [("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")];
+
 /// The name of a field in CEL.
 pub fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
-    let escaped = name.replace("__", "__underscores__").replace('.', "__dot__");
-    escaped.replace('-', "__dash__").replace('/', "__slash__")
+    MARKS.iter().fold(name.to_owned(), |name, (of, mark)| name.replace(of, mark))
+}
+
+/// The field that has a name in CEL; `None` when none can have it.
+pub fn unescape(escaped: &str) -> Option<String> {
+    let inner = escaped.strip_prefix("__").and_then(|name| name.strip_suffix("__"));
+    if let Some(word) = inner.filter(|name| RESERVED.contains(name)) {
+        return Some(word.to_owned());
+    }
+    let (mut name, mut rest) = (String::with_capacity(escaped.len()), escaped);
+    while let Some(next) = rest.chars().next() {
+        let mark = MARKS.iter().find_map(|(of, mark)| Some((*of, rest.strip_prefix(mark)?)));
+        let (of, after) = mark.unwrap_or_else(|| rest.split_at(next.len_utf8()));
+        name.push_str(of);
+        rest = after;
+    }
+    Some(name).filter(|name| escape(name) == escaped)
 }
 
 #[cfg(test)]
@@ -86,5 +105,14 @@ mod tests {
         assert!(holds("self.t.getFullYear() == 2026"));
         assert!(holds("self.d[0] == duration('1m30s')"));
         assert!(holds("self.__namespace__ == 'x' && self.a__dash__b == 7"));
+    }
+
+    #[test]
+    fn names_of_fields_in_cel_lead_back_to_the_fields() {
+        for name in ["a", "a-b", "a.b/c", "in", "__in__", "a__dash__b", "___", "a___b", "_a", "__dot__dot__"]
+        {
+            assert_eq!(unescape(&escape(name)).as_deref(), Some(name), "{}", escape(name));
+        }
+        assert_eq!((unescape("a__b"), unescape("a-b"), unescape("in")), (None, None, None));
     }
 }
