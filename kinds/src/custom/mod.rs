@@ -14,6 +14,7 @@ mod embedded;
 mod json_path;
 mod kind;
 mod list_type;
+mod old_items;
 mod open_api;
 mod pattern;
 mod props;

@@ -2,7 +2,7 @@
 //! there before as `oldSelf`. What failed before, and did not change, may stay; rules about the change itself always
 //! count. All rules of an object together may cost so much and no more.
 
-use super::check::old_item;
+use super::old_items::OldItems;
 use super::typed::typed;
 use super::{Additional, Props};
 use crate::apiextensions::field_path;
@@ -82,7 +82,7 @@ pub fn validate(object: &Value, old: Option<&Value>, props: &Props) -> Vec<Fault
 /// A value in an object.
 struct Place<'a> {
     value: &'a Value,
-    /// What it was, where that can be told.
+    /// What it was, where that can be told; null is nothing.
     old: Option<&'a Value>,
     /// Whether what it is in did not change.
     is_same: bool,
@@ -112,14 +112,15 @@ impl Walk {
                         (_, Some(inner)) => (inner, place.at.child(key)),
                         _ => continue,
                     };
-                    let old = place.old.and_then(|old| old.get(key));
+                    let old = place.old.and_then(|old| old.get(key)).filter(|old| !old.is_null());
                     self.node(&Place { value, old, is_same, at }, inner)?;
                 }
             }
             Value::List(items) => {
                 let Some(inner) = props.items.as_deref() else { return Ok(()) };
+                let before = OldItems::new(place.old, props);
                 for (i, value) in items.iter().enumerate() {
-                    let old = place.old.and_then(|old| old_item(old, value, props));
+                    let old = before.get(value);
                     self.node(&Place { value, old, is_same, at: place.at.index(i) }, inner)?;
                 }
             }
@@ -295,6 +296,27 @@ mod tests {
             faults(&schema, Some(&tree!({"c": 1})), &tree!({"c": 1})),
             ["c: Invalid value: 1: failed rule: !oldSelf.hasValue() || self > oldSelf.value()"]
         );
+    }
+
+    #[test]
+    fn what_was_null_has_no_old_value() {
+        let schema = tree!({"type": "object", "properties": {
+            "a": {"type": "integer", "nullable": true, "x-kubernetes-validations": [{"rule": "self > oldSelf"}]},
+            "b": {"type": "integer", "nullable": true, "x-kubernetes-validations": [
+                {"rule": "!oldSelf.hasValue()", "optionalOldSelf": true}]}}});
+        let new = tree!({"a": 1, "b": 1});
+        assert_eq!(faults(&schema, Some(&tree!({"a": null, "b": null})), &new), Vec::<String>::new());
+        assert_eq!(faults(&schema, Some(&tree!({"a": 1, "b": 1})), &new).len(), 2);
+    }
+
+    #[test]
+    fn items_of_lists_that_are_maps_have_the_old_value_of_their_key() {
+        let schema = tree!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+            "items": {"type": "object", "x-kubernetes-validations": [{"rule": "self.v >= oldSelf.v"}]}});
+        let old = tree!([{"k": "a", "v": 1}, {"k": "b", "v": 5}]);
+        let new = tree!([{"k": "b", "v": 4}, {"k": "a", "v": 2}, {"k": "c", "v": 0}]);
+        let found = faults(&schema, Some(&old), &new);
+        assert_eq!(found, ["[0]: Invalid value: failed rule: self.v >= oldSelf.v"]);
     }
 
     #[test]

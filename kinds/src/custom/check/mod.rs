@@ -11,6 +11,7 @@ mod string;
 
 pub use format::is_known as is_checked_format;
 
+use super::old_items::OldItems;
 use super::{Additional, Props};
 use api::{Fault, Value};
 use problem::{Problem, Verdict};
@@ -129,9 +130,9 @@ impl<'a> Place<'a> {
     fn list(&self, items: &[Value], props: &Props) -> Verdict {
         let mut verdict = Verdict::default();
         if let Some(inner) = props.items.as_deref() {
+            let before = OldItems::new(self.old, props);
             for (i, item) in items.iter().enumerate() {
-                let path = format!("{}[{i}]", self.path);
-                let old = self.old.and_then(|old| old_item(old, item, props));
+                let (path, old) = (format!("{}[{i}]", self.path), before.get(item));
                 verdict.merge(Place { path, old }.check_against_old(item, inner));
             }
         }
@@ -197,15 +198,6 @@ impl<'a> Place<'a> {
         let versioned = self.path.is_empty() && matches!(key, "kind" | "apiVersion");
         Place { path, old: self.old.filter(|_| !versioned).and_then(|old| old.get(key)) }
     }
-}
-
-/// What the item of a list was: known for lists that are maps, by the keys.
-pub(super) fn old_item<'a>(old: &'a Value, item: &Value, props: &Props) -> Option<&'a Value> {
-    if props.list_type != "map" {
-        return None;
-    }
-    let same_keys = |other: &&Value| props.list_map_keys.iter().all(|key| other.get(key) == item.get(key));
-    old.as_list()?.iter().find(same_keys)
 }
 
 #[cfg(test)]
