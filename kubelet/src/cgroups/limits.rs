@@ -78,7 +78,8 @@ pub fn of_pod(pod: &Value, page_sizes: &[i64]) -> Limits {
     result
 }
 
-fn is_limited(pod: &Value, resource: &str) -> bool {
+/// Whether a limit of the pod or of its containers, of `resource`, holds for its group: each must have one.
+pub fn is_limited(pod: &Value, resource: &str) -> bool {
     let has = |holder: Option<&Value>| {
         let amounts = resources::amounts(holder.and_then(|h| h.at(&["resources", "limits"])));
         amounts.get(resource).is_some_and(|limit| !limit.is_zero())

@@ -12,7 +12,7 @@ mod limits;
 mod resources;
 mod usage;
 
-pub use limits::{Limits, milli_cpu_to_quota, milli_cpu_to_shares};
+pub use limits::{Limits, is_limited, milli_cpu_to_quota, milli_cpu_to_shares};
 pub use resources::{CRITICAL_PRIORITY, qos_class};
 #[cfg(test)]
 pub use usage::Memory;

@@ -4,6 +4,7 @@
 use super::Observed;
 use super::observed::container_name;
 use super::spec::{self, List, name_of};
+use crate::cgroups::is_limited;
 use api::resources::{self, Amounts, amounts};
 use api::{Map, Value, json, tree};
 use std::collections::{BTreeMap, HashMap};
@@ -73,6 +74,17 @@ pub fn whole(pod: &Value) -> Value {
     for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
         if !amounts.is_empty() {
             all.set(&[field], list(amounts));
+        }
+    }
+    all
+}
+
+/// What of `all` a pod's group has: without the limits that do not hold for it.
+pub fn of_group(pod: &Value, mut all: Value) -> Value {
+    if let Some(limits) = all.get_mut("limits").and_then(Value::as_map_mut) {
+        limits.retain(|name, _| is_limited(pod, name));
+        if limits.is_empty() {
+            all.unset(&["limits"]);
         }
     }
     all
@@ -156,7 +168,7 @@ impl Resources {
         let Some(actual) = pod.at(&["status", "resources"]).filter(|actual| !actual.is_empty()) else {
             return known;
         };
-        self.actual.insert(POD.to_owned(), actual.clone());
+        self.actual.insert(POD.to_owned(), of_group(pod, actual.clone()));
         let requests = pod.at(&["status", "allocatedResources"]).or_else(|| actual.get("requests"));
         for (field, told) in [("requests", requests), ("limits", actual.get("limits"))] {
             let (told, now) = (amounts(told), amounts(whole(pod).get(field)));
@@ -213,7 +225,7 @@ impl Resources {
         let pod = &*self.apply(pod);
         self.actual.retain(|id, _| id == POD || seen.by_id(id).is_some());
         if seen.sandbox().is_some() {
-            self.actual.entry(POD.to_owned()).or_insert_with(|| whole(pod));
+            self.actual.entry(POD.to_owned()).or_insert_with(|| of_group(pod, whole(pod)));
         }
         for container in seen.running() {
             if let Some((_, own)) = spec::container(pod, container_name(container)) {
@@ -225,7 +237,7 @@ impl Resources {
     /// The container, or the pod's group, has what `pod` says now.
     pub fn done(&mut self, pod: &Value, id: &str, name: &str) {
         let now = match name {
-            POD => Some(whole(pod)),
+            POD => Some(of_group(pod, whole(pod))),
             _ => spec::container(pod, name).map(|(_, container)| effective(pod, container)),
         };
         self.actual.extend(now.map(|now| (id.to_owned(), now)));
@@ -239,7 +251,7 @@ impl Resources {
     /// How a running container is to be changed, or the pod's group where there is no `container`. `pod` has what is
     /// allotted to it.
     pub fn change(&self, pod: &Value, container: Option<&Value>, id: &str) -> Option<Change> {
-        let wanted = container.map_or_else(|| whole(pod), |container| effective(pod, container));
+        let wanted = container.map_or_else(|| of_group(pod, whole(pod)), |own| effective(pod, own));
         let actual = self.actual.get(id).filter(|actual| !is_same(actual, &wanted))?;
         let (before, after) = (amounts_of(actual), amounts_of(&wanted));
         let is_changed = |resource: &str| {
@@ -445,6 +457,31 @@ mod tests {
         let container = spec::container(&after, "a").unwrap().1;
         assert_eq!(resources.change(&after, Some(container), "a0"), None);
         assert_eq!(resources.change(&after, None, POD), Some(Change::default()));
+    }
+
+    #[test]
+    fn a_limit_that_not_all_containers_have_is_none_of_the_group() {
+        let with = |of_a: &str, of_b: Value| {
+            let mut pod = pod("Always", &["a", "b"]);
+            let a = tree!({"requests": {"cpu": "1"}, "limits": {"memory": of_a}});
+            pod.set(
+                &["spec", "containers"],
+                tree!([{"name": "a", "resources": (a)}, {"name": "b", "resources": (of_b)}]),
+            );
+            pod.set(&["status", "resources"], tree!({"requests": {"cpu": "1"}}));
+            Arc::new(pod)
+        };
+        let (big, small) = (with("2Gi", Value::map()), with("1Gi", Value::map()));
+        let mut resources = Resources::default();
+        resources.restore(&big);
+        assert_eq!(resources.change(&big, None, POD), None);
+        assert_eq!(resources.change(&small, None, POD), None);
+        resources.done(&small, POD, POD);
+        assert_eq!(resources.change(&big, None, POD), None);
+        // It has one now, which it had not.
+        let full = with("1Gi", tree!({"limits": {"memory": "1Gi"}}));
+        let less = Some(Change { restart: false, less_memory: Some(2 << 30) });
+        assert_eq!(resources.change(&full, None, POD), less);
     }
 
     #[test]

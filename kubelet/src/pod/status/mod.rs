@@ -13,7 +13,7 @@ pub use patch::{Written, patch};
 
 use super::Observed;
 use super::plan::Restart;
-use super::resize::{POD, whole};
+use super::resize::{POD, of_group, whole};
 use super::spec::{self, LISTS, List, is_terminal};
 use crate::pod::Wait;
 use api::resources::qos_class;
@@ -162,22 +162,11 @@ fn resources(facts: &Facts<'_>, status: &mut Value) {
             }
         }
     }
-    if facts.pod.str_at(&["status", "phase"]) == "Running"
-        && let Some(limits) = all.get_mut("limits").and_then(Value::as_map_mut)
-    {
-        limits.retain(|name, _| is_limited(facts.pod, name));
-        if limits.is_empty() {
-            all.unset(&["limits"]);
-        }
+    if facts.pod.str_at(&["status", "phase"]) == "Running" {
+        all = of_group(facts.pod, all);
     }
     status.set(&["resources"], all);
     set_unless_empty(status, "allocatedResources", requests.as_ref());
-}
-
-fn is_limited(pod: &Value, resource: &str) -> bool {
-    let has = |holder: &Value| holder.at(&["resources", "limits", resource]).is_some();
-    let mut running = List::Main.of(pod).iter().chain(spec::sidecars(pod));
-    pod.get("spec").is_some_and(has) || running.all(has)
 }
 
 /// Whether all containers of a pod are to start anew, as one that ended asks for.
