@@ -72,9 +72,35 @@ impl Hierarchy {
         self.set(group, limits)
     }
 
+    /// Whether a group is there, everywhere.
+    pub fn has(&self, group: &str) -> bool {
+        self.mounts().iter().all(|mount| mount.join(group.trim_matches('/')).is_dir())
+    }
+
     pub fn set(&self, group: &str, limits: &Limits) -> io::Result<()> {
+        self.set_where(group, limits, |_, _| true)
+    }
+
+    /// Sets the limits that become larger, before those of groups inside do.
+    pub fn raise(&self, group: &str, limits: &Limits) -> io::Result<()> {
+        let limits = Limits { cpu_quota: limits.cpu_quota, memory: limits.memory, ..Limits::default() };
+        self.set_where(group, &limits, |file, value| {
+            let now = std::fs::read_to_string(file).unwrap_or_default();
+            most(value) > most(&now)
+        })
+    }
+
+    fn set_where(
+        &self,
+        group: &str,
+        limits: &Limits,
+        is_to_be: impl Fn(&Path, &str) -> bool,
+    ) -> io::Result<()> {
         for (controller, file, value) in self.settings(limits) {
             let Some(folder) = self.folder(controller, group) else { continue };
+            if !is_to_be(&folder.join(&file), &value) {
+                continue;
+            }
             match write(&folder.join(&file), &value) {
                 // Huge pages are optional, as the controller for them is.
                 Err(error) if controller == "hugetlb" && error.kind() == io::ErrorKind::NotFound => {}
@@ -141,6 +167,14 @@ impl Hierarchy {
         let folders: Vec<_> =
             self.mounts().into_iter().map(|mount| mount.join(group.trim_matches('/'))).collect();
         folders.iter().map(|folder| remove_tree(folder)).fold(Ok(()), Result::and)
+    }
+}
+
+/// What a limit in the kernel's words lets through: without one all; nothing when it cannot be read.
+fn most(limit: &str) -> u64 {
+    match limit.split_whitespace().next() {
+        Some("max" | "-1") => u64::MAX,
+        limit => limit.and_then(|limit| limit.parse().ok()).unwrap_or(0),
     }
 }
 
@@ -278,6 +312,29 @@ mod tests {
             "hugetlb.2MB.limit_in_bytes=4194304",
         ];
         assert_eq!(told(Hierarchy::Split(Vec::new())), first);
+    }
+
+    #[test]
+    fn limits_are_raised_and_not_lowered() {
+        let mount = tempfile::tempdir().unwrap();
+        let hierarchy = Hierarchy::Unified(mount.path().to_owned());
+        let group = mount.path().join("pod1");
+        assert!(!hierarchy.has("/pod1"));
+        std::fs::create_dir(&group).unwrap();
+        assert!(hierarchy.has("/pod1"));
+        let raised = |before: [&str; 2], cpu_quota: Option<i64>, memory: Option<i64>| {
+            let files = ["cpu.max", "memory.max"].map(|file| group.join(file));
+            files.iter().zip(before).for_each(|(file, before)| std::fs::write(file, before).unwrap());
+            std::fs::write(group.join("cpu.weight"), "39").unwrap();
+            let limits = Limits { cpu_quota, memory, cpu_shares: Some(2), ..Limits::default() };
+            hierarchy.raise("/pod1", &limits).unwrap();
+            assert_eq!(std::fs::read_to_string(group.join("cpu.weight")).unwrap(), "39");
+            files.map(|file| std::fs::read_to_string(file).unwrap())
+        };
+        assert_eq!(raised(["50000 100000", "4096"], Some(20_000), Some(8192)), ["50000 100000", "8192"]);
+        assert_eq!(raised(["50000 100000", "4096"], Some(60_000), Some(2048)), ["60000 100000", "4096"]);
+        assert_eq!(raised(["max 100000", "1"], Some(60_000), Some(0)), ["max 100000", "max"]);
+        assert_eq!(raised(["5000 100000", "max"], None, Some(1)), ["5000 100000", "max"]);
     }
 
     #[test]

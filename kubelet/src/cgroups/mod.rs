@@ -97,12 +97,36 @@ impl Cgroups {
         }
     }
 
-    /// Makes a pod's group with its limits; on one that is there the limits are set anew.
+    /// Makes a pod's group with its limits. One that is there keeps what it has or gets more, so that it holds what
+    /// starts; less is set by `set_pod` alone.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn ensure_pod(&self, pod: &Value) -> io::Result<()> {
+        let group = self.pod_parent(pod);
+        if self.hierarchy.has(&group) {
+            return self.raise_pod(pod);
+        }
+        self.set_pod(pod).inspect_err(|_| {
+            // What is only half made would count as made.
+            let _ = self.hierarchy.remove(&group);
+        })
+    }
+
+    /// Sets the limits of a pod's group, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_pod(&self, pod: &Value) -> io::Result<()> {
         self.hierarchy.create(&self.pod_parent(pod), &limits::of_pod(pod, &self.machine.page_sizes))
+    }
+
+    /// Sets those limits of a pod's group that become larger.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn raise_pod(&self, pod: &Value) -> io::Result<()> {
+        self.hierarchy.raise(&self.pod_parent(pod), &limits::of_pod(pod, &self.machine.page_sizes))
     }
 
     /// Shares of the class Burstable are what its pods ask for together. `pods` are those that run.

@@ -15,6 +15,7 @@ use crate::pods::Message;
 use crate::{cri, sandbox};
 use api::Value;
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -80,7 +81,8 @@ impl Drop for Hook {
 impl Advance {
     pub async fn run(self) -> Advanced {
         let mut done = Advanced { pod: self.pod.clone(), ..Advanced::default() };
-        let refused = self.too_small();
+        // After one that fails no other is tried: the pod's group must not become smaller than its containers.
+        let mut refused = self.too_small();
         let Some(set_up) = self.unless_cancelled(self.set_up()).await else { return done };
         if !set_up {
             done.is_not_set_up = true;
@@ -113,11 +115,10 @@ impl Advance {
                     }
                 }
                 Action::Resize { id, name, .. } => {
-                    let failed = match &refused {
-                        Some(why) => Some(why.clone()),
-                        None => self.resize(id, name).await.err(),
-                    };
-                    done.resized.push((id.clone(), name.clone(), failed));
+                    if refused.is_none() {
+                        refused = self.resize(id, name).await.err();
+                    }
+                    done.resized.push((id.clone(), name.clone(), refused.clone()));
                 }
                 Action::KillPod { .. } | Action::Kill(_) | Action::Hold { .. } => {}
             }
@@ -144,8 +145,7 @@ impl Advance {
     /// Group, folders and volumes.
     async fn set_up(&self) -> bool {
         let (parts, pod) = (&self.parts, &self.pod);
-        let resizes = self.steps.iter().any(|step| matches!(step, Action::Resize { .. }));
-        if !resizes && let Err(why) = parts.context.cgroups.ensure_pod(pod) {
+        if let Err(why) = self.ensure_group() {
             let message = format!("unable to ensure pod container exists: {why}");
             parts.say(pod, "Warning", "FailedCreatePodContainer", &message);
             return false;
@@ -166,6 +166,17 @@ impl Advance {
                 }
                 !fault.is_blocking
             }
+        }
+    }
+
+    /// Nothing runs in the group before there is a sandbox: all limits can be set. Later they change by a resize alone.
+    fn ensure_group(&self) -> io::Result<()> {
+        let cgroups = &self.parts.context.cgroups;
+        let has = |is: fn(&Action) -> bool| self.steps.iter().any(is);
+        match () {
+            () if has(|step| matches!(step, Action::Sandbox { .. })) => cgroups.set_pod(&self.pod),
+            () if has(|step| matches!(step, Action::Resize { .. })) => Ok(()),
+            () => cgroups.ensure_pod(&self.pod),
         }
     }
 
@@ -192,15 +203,16 @@ impl Advance {
         Some(format!("cannot decrease memory limits: {why}"))
     }
 
-    /// The pod's group is made to fit before and after, as it must hold the containers' at all times.
+    /// The pod's group becomes larger before its containers do and smaller after them: it must hold them at all times.
     async fn resize(&self, id: &str, name: &str) -> Result<(), String> {
         let (parts, pod) = (&self.parts, &self.pod);
-        let fitted = parts.context.cgroups.ensure_pod(pod);
+        let cgroups = &parts.context.cgroups;
         if name == POD {
-            return fitted.map_err(|why| why.to_string());
+            return cgroups.set_pod(pod).map_err(|why| why.to_string());
         }
+        cgroups.raise_pod(pod).map_err(|why| why.to_string())?;
         let (_, container) = spec::container(pod, name).ok_or("no such container")?;
-        let resources = parts.context.cgroups.container_resources(pod, container);
+        let resources = cgroups.container_resources(pod, container);
         let updated = parts.runtime.update_container(id, resources).await;
         updated.map_err(|status| status.message().to_owned())
     }
