@@ -6,11 +6,47 @@ use super::mounted::is_shared;
 use super::plan::Place;
 use super::{Mounted, host_path, is_mounted, unmount_under};
 use api::{Value, quote};
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// Options of any mount, whatever is mounted.
+const FLAGS: [&str; 17] = [
+    "ro",
+    "rw",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "nosymfollow",
+];
+
+/// Of pods that get the same folder or device, only the first gives it to its group: one is set up after the other.
+#[derive(Default)]
+pub struct Turns(Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, path: &Path) -> Arc<Mutex<()>> {
+        let mut turns = self.0.lock();
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(path.to_owned()).or_default().clone()
+    }
+}
 
 /// A volume as it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +70,15 @@ impl Local {
             read_only,
             as_device,
         })
+    }
+
+    /// The options of the pod's own mount. Those that are left out are lost; a file system knows others besides.
+    fn own_options(&self, is_folder: bool) -> String {
+        let how = if is_folder { "bind" } else { "remount,bind" };
+        let read_only = self.read_only.then_some("ro");
+        let options = self.options.iter().flat_map(|options| options.split(','));
+        let options = options.filter(|option| is_folder || FLAGS.contains(option));
+        [how].into_iter().chain(read_only).chain(options).collect::<Vec<_>>().join(",")
     }
 
     /// Mounts a device with the file system on it.
@@ -72,6 +117,8 @@ impl Place<'_> {
             return Err(of_source("only directory and block device are supported".to_owned()));
         }
         let path = self.path("local-volume", label);
+        let turn = self.inner.local_turns.of(&local.path);
+        let _turn = turn.lock();
         if !is_mounted(&path) {
             fs::create_dir_all(&path).map_err(|why| failed("MountVolume.SetUp", why.to_string()))?;
             if ty.is_block_device() {
@@ -88,10 +135,7 @@ impl Place<'_> {
 
     /// The pod's own mount. While other pods have the volume too, it stays with their group.
     fn mount_folder(&self, local: &Local, path: &Path, is_folder: bool) -> Result<(), String> {
-        let (how, options) = if is_folder { ("bind", &*local.options) } else { ("remount,bind", &[][..]) };
-        let read_only = local.read_only.then_some("ro");
-        let options = [how].into_iter().chain(read_only).chain(options.iter().map(String::as_str));
-        let options = options.collect::<Vec<_>>().join(",");
+        let options = local.own_options(is_folder);
         succeed(Command::new("mount").args(["--make-private", "-o", &options]).args([&*local.path, path]))?;
         match self.group(false) {
             Some(group) if !local.read_only && !is_shared(path, &self.inner.settings.root.join("pods")) => {
@@ -158,6 +202,30 @@ mod tests {
             "xfs"
         );
         assert_eq!(Local::of(&tree!({"hostPath": {"path": "/x"}}), true, true), None);
+    }
+
+    #[test]
+    fn a_mounted_device_keeps_its_flags() {
+        let spec = tree!({"local": {"path": "/x"}, "mountOptions": ["noexec,data=ordered", "nosuid"]});
+        let options =
+            |read_only, is_folder| Local::of(&spec, read_only, false).unwrap().own_options(is_folder);
+        assert_eq!(options(false, false), "remount,bind,noexec,nosuid");
+        assert_eq!(options(true, false), "remount,bind,ro,noexec,nosuid");
+        assert_eq!(options(true, true), "bind,ro,noexec,data=ordered,nosuid");
+    }
+
+    #[test]
+    fn one_pod_after_another_gets_the_same_path() {
+        let turns = Turns::default();
+        let first = turns.of(Path::new("/a"));
+        let held = first.lock();
+        assert!(turns.of(Path::new("/a")).try_lock().is_none());
+        assert!(turns.of(Path::new("/b")).try_lock().is_some());
+        drop(held);
+        assert!(turns.of(Path::new("/a")).try_lock().is_some());
+        drop(first);
+        turns.of(Path::new("/b"));
+        assert_eq!(turns.0.lock().len(), 1);
     }
 
     #[test]

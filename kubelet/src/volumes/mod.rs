@@ -93,6 +93,7 @@ struct Inner {
     objects: Objects,
     tokens: Tokens,
     pods: Mutex<HashMap<String, Arc<OfPod>>>,
+    local_turns: local::Turns,
 }
 
 /// What was done for one pod.
@@ -133,7 +134,8 @@ impl Volumes {
                 });
             };
             let objects = Objects::new(client.clone(), Arc::new(on_change));
-            Inner { settings, client, runtime, node, objects, tokens, pods: Mutex::default() }
+            let (pods, local_turns) = Default::default();
+            Inner { settings, client, runtime, node, objects, tokens, pods, local_turns }
         }))
     }
 
