@@ -55,8 +55,11 @@ impl Taken {
         self.cramped.sort_by_key(rank);
     }
 
-    fn leave_queue(&mut self, uid: &str) {
+    /// True if it waited.
+    fn leave_queue(&mut self, uid: &str) -> bool {
+        let before = self.cramped.len();
         self.cramped.retain(|pod| spec::uid(pod) != uid);
+        self.cramped.len() < before
     }
 
     /// Lets `others` have what those get first that have waited for room before this pod.
@@ -103,9 +106,12 @@ impl Admitted {
         Ok(())
     }
 
-    /// The pod does not want more than it has.
-    pub fn content(&self, uid: &str) {
-        self.taken.lock().leave_queue(uid);
+    /// The pod does not want more than it has. Those that gave way to it may have room now.
+    pub fn content(&self, uid: &str, pods: &Pods) {
+        let mut taken = self.taken.lock();
+        if taken.leave_queue(uid) {
+            taken.room_made(pods);
+        }
     }
 
     /// Takes a pod as it is: it was taken before.
@@ -325,6 +331,12 @@ mod tests {
         resize("a", "1500m").unwrap();
         machine.admitted.release("b", &machine.pods);
         assert!(a.try_recv().is_err(), "it waits for nothing");
+        machine.admit(&pod("c", asks("100m")), &node).unwrap();
+        assert!(resize("a", "3").is_err() && resize("c", "3").is_err());
+        for wakes in [true, false] {
+            machine.admitted.content("c", &machine.pods);
+            assert_eq!(a.try_recv().is_ok(), wakes, "only who waited is given way to");
+        }
     }
 
     #[test]
@@ -355,7 +367,7 @@ mod tests {
         machine.admitted.release("big", &machine.pods);
         assert_eq!(["low", "sure", "high", "low", "sure"].map(asked), [false, false, true, false, false]);
         machine.admitted.release("high", &machine.pods);
-        machine.admitted.content("sure");
+        machine.admitted.content("sure", &machine.pods);
         assert_eq!(["low", "sure"].map(asked), [true, false]);
     }
 

@@ -86,7 +86,7 @@ impl Worker {
         let (now, wanted) = (self.parts.now(), self.wanted.clone());
         let is_wanted = self.life.resources.is_wanted(&wanted);
         if !is_wanted {
-            self.parts.admitted.content(&self.uid);
+            self.parts.admitted.content(&self.uid, &self.parts.pods);
         }
         if is_wanted && let Some(node) = (self.parts.context.node)() {
             let is_static = self.view.source == Source::Folder;
@@ -254,7 +254,7 @@ impl Worker {
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         let now = self.parts.now();
-        let mut steps = Vec::new();
+        let (mut steps, mut keeps) = (Vec::new(), false);
         for action in actions {
             match action {
                 Action::KillPod { again } => {
@@ -264,7 +264,10 @@ impl Worker {
                 Action::Kill(kill) => self.kill(kill),
                 Action::Hold { name, delay, until } => self.hold(&name, delay, until),
                 Action::Resize { ref name, .. } => match self.held(name, now) {
-                    Some(due) => self.look_when(due),
+                    Some(due) => {
+                        self.look_when(due);
+                        keeps = true;
+                    }
                     None => steps.push(action),
                 },
                 Action::Start { list, name } => {
@@ -281,6 +284,8 @@ impl Worker {
                 other => steps.push(other),
             }
         }
+        // The pod's group and its containers change together.
+        steps.retain(|step| !keeps || !matches!(step, Action::Resize { .. }));
         if self.under_way.advance.is_some() || steps.is_empty() && !self.life.is_to_set_up {
             return;
         }
