@@ -2,7 +2,7 @@
 //! `&&` and `||` do not count.
 
 use super::expr::{Expr, Form, Literal, Node};
-use super::{Cel, CelError, Env, check, fold, operators};
+use super::{Cel, CelError, Env, check, cost, fold, operators};
 use crate::Str;
 use std::sync::Arc;
 
@@ -38,7 +38,6 @@ impl<'a> Run<'_, 'a> {
             }
             Node::Select { operand, field, form } => self.select(expr, operand, field, *form),
             Node::Call { name, functions, target, args } => {
-                self.charge(1)?;
                 if target.is_none()
                     && let Some(outcome) = self.branch(name, args)
                 {
@@ -135,9 +134,10 @@ impl<'a> Run<'_, 'a> {
         if let [Cel::Asking(asking), rest @ ..] = values
             && let Some(outcome) = asking.call(name, rest, &self.env.answers)
         {
+            self.charge(1)?;
             return outcome;
         }
-        self.charge(values.iter().map(size_cost).sum())?;
+        self.charge(cost::of_call(name, values))?;
         for function in functions {
             if let Some(outcome) = function(name, values) {
                 return outcome;
@@ -172,18 +172,6 @@ impl<'a> Run<'_, 'a> {
             }
         }
         Ok(Cel::Map(Arc::new(map)))
-    }
-}
-
-/// Texts and lists cost by their length, a tenth each item.
-fn size_cost(value: &Cel<'_>) -> usize {
-    match value {
-        Cel::Str(s) => s.len() / 10,
-        Cel::Bytes(b) => b.len() / 10,
-        Cel::List(l) => l.len() / 10,
-        Cel::Map(m) => m.len() / 10,
-        Cel::Tree(crate::Value::List(l)) => l.len() / 10,
-        _ => 0,
     }
 }
 

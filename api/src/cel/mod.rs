@@ -6,6 +6,7 @@
 
 mod authorizer;
 mod check;
+mod cost;
 mod eval;
 mod expr;
 mod fold;

@@ -5,6 +5,7 @@ use super::{Cel, CelError};
 use crate::Value;
 use crate::time::Time;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 const NANOS: i64 = 1_000_000_000;
@@ -73,13 +74,42 @@ fn equal_parts(a: &Cel<'_>, b: &Cel<'_>) -> bool {
         return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| equal(a, b));
     }
     match (a.entries(), b.entries()) {
-        (Some(a), Some(b)) => {
-            let has =
-                |key: &Cel<'_>, value: &Cel<'_>| b.iter().any(|(k, v)| equal(k, key) && equal(v, value));
-            a.len() == b.len() && a.iter().all(|(key, value)| has(key, value))
-        }
+        (Some(a), Some(b)) => a.len() == b.len() && same_entries(&a, &b),
         _ => false,
     }
+}
+
+/// What equal keys have in common, to find them by.
+#[derive(PartialEq, Eq, Hash)]
+enum Hint<'k> {
+    Text(&'k str),
+    /// The bits of a number as a float.
+    Number(u64),
+    Other,
+}
+
+impl<'k> Hint<'k> {
+    fn of(key: &'k Cel<'_>) -> Self {
+        let bits = |number: f64| Hint::Number((number + 0.0).to_bits());
+        match key {
+            Cel::Str(text) => Hint::Text(text),
+            Cel::Int(i) => bits(*i as f64),
+            Cel::Uint(u) => bits(*u as f64),
+            Cel::Double(d) => bits(*d),
+            _ => Hint::Other,
+        }
+    }
+}
+
+fn same_entries<'k>(a: &'k [(Cel<'_>, Cel<'_>)], b: &'k [(Cel<'_>, Cel<'_>)]) -> bool {
+    let mut by_key: HashMap<Hint<'k>, Vec<&(Cel<'_>, Cel<'_>)>> = HashMap::with_capacity(b.len());
+    for entry in b {
+        by_key.entry(Hint::of(&entry.0)).or_default().push(entry);
+    }
+    a.iter().all(|(key, value)| {
+        let alike = by_key.get(&Hint::of(key)).map_or(&[][..], Vec::as_slice);
+        alike.iter().any(|(k, v)| equal(k, key) && equal(v, value))
+    })
 }
 
 /// The order of two numbers; the inner `None` for NaN, the outer one when they are not both numbers.
