@@ -254,7 +254,7 @@ impl Worker {
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         let now = self.parts.now();
-        let (mut steps, mut keeps) = (Vec::new(), false);
+        let (mut steps, mut waits) = (Vec::new(), false);
         for action in actions {
             match action {
                 Action::KillPod { again } => {
@@ -266,7 +266,7 @@ impl Worker {
                 Action::Resize { ref name, .. } => match self.held(name, now) {
                     Some(due) => {
                         self.look_when(due);
-                        keeps = true;
+                        waits = true;
                     }
                     None => steps.push(action),
                 },
@@ -285,7 +285,7 @@ impl Worker {
             }
         }
         // The pod's group and its containers change together.
-        steps.retain(|step| !keeps || !matches!(step, Action::Resize { .. }));
+        steps.retain(|step| !waits || !matches!(step, Action::Resize { .. }));
         if self.under_way.advance.is_some() || steps.is_empty() && !self.life.is_to_set_up {
             return;
         }
