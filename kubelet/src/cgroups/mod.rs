@@ -193,3 +193,36 @@ impl Cgroups {
         usage::read(&self.hierarchy, group)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::fixture;
+    use api::tree;
+
+    #[test]
+    fn a_group_that_is_there_gets_more_and_less_only_when_it_is_set() {
+        let root = tempfile::tempdir().unwrap();
+        let mut settings = fixture::settings(root.path());
+        settings.cgroup_root = format!("/kubelet-test-{}", std::process::id());
+        // Not everybody may make groups.
+        let Ok(cgroups) = Cgroups::new(&settings) else { return };
+        let pod = |limit: &str| {
+            let resources = tree!({"limits": {"memory": limit, "cpu": "1"}, "requests": {"cpu": "100m"}});
+            tree!({"metadata": {"uid": "u"}, "spec": {"containers": [{"resources": (resources)}]}})
+        };
+        let file = if cgroups.hierarchy.version() == 2 { "memory.max" } else { "memory.limit_in_bytes" };
+        let folder = cgroups.hierarchy.folder("memory", &cgroups.pod_parent(&pod("1Mi")));
+        let has = || folder.as_ref().map(|at| std::fs::read_to_string(at.join(file)).unwrap());
+        let mut told = Vec::new();
+        for limit in ["64Mi", "32Mi", "128Mi"] {
+            cgroups.ensure_pod(&pod(limit)).unwrap();
+            told.extend(has());
+        }
+        cgroups.set_pod(&pod("32Mi")).unwrap();
+        told.extend(has());
+        cgroups.hierarchy.remove(&settings.cgroup_root).unwrap();
+        let told: Vec<u64> = told.iter().map(|said| said.trim().parse::<u64>().unwrap() >> 20).collect();
+        assert!(folder.is_none() || told == [64, 64, 128, 32], "{told:?}");
+    }
+}
