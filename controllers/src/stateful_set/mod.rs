@@ -121,8 +121,11 @@ fn plan(set: &Value, pods: &[Arc<Value>], update: &str, now: Time) -> Vec<Step> 
         pods.iter().filter_map(|p| Some((ordinal(set, p)?, p))).collect();
     surplus.retain(|(n, _)| *n < first || *n >= end);
     surplus.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
-    for (_, pod) in surplus {
-        if !owner::is_leaving(pod) {
+    // One after another, and while some of them are not well only the first of these.
+    let unwell = surplus.iter().rev().find(|(_, pod)| !is_up(pod)).map(|(n, _)| *n);
+    for (n, pod) in surplus {
+        let waits = !parallel && !is_up(pod) && unwell != Some(n);
+        if !owner::is_leaving(pod) && !waits {
             steps.push(Step::Delete(name(pod)));
         }
         if !parallel {
@@ -348,6 +351,18 @@ mod tests {
         let mut partitioned = set(3, "");
         partitioned.set(&["spec", "updateStrategy", "rollingUpdate", "partition"], 3);
         assert_eq!(plan(&partitioned, &pods, "new", now), []);
+    }
+
+    #[test]
+    fn scaling_down_waits_for_pods_that_are_not_well_but_for_the_first_of_them() {
+        let now = Time::from_secs(0);
+        let all = |states: [&str; 3]| [0, 1, 2].map(|n: usize| pod(n as i64, "r", states[n]));
+        let steps = |states| plan(&set(0, ""), &all(states), "r", now);
+        assert_eq!(steps(["False", "False", "False"]), []);
+        assert_eq!(steps(["True", "False", "False"]), []);
+        assert_eq!(steps(["True", "True", "False"]), [Step::Delete("s-2".into())]);
+        assert_eq!(steps(["False", "True", "True"]), [Step::Delete("s-2".into())]);
+        assert_eq!(plan(&set(0, "Parallel"), &all(["False"; 3]), "r", now).len(), 3);
     }
 
     #[test]
